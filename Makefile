@@ -1,0 +1,48 @@
+# Sluse: `make demo` shows it, `make test` proves it, `make run` keeps it up.
+PYTHON ?= python3
+VENV   ?= .venv
+DATA   ?= data
+BIN    := $(VENV)/bin
+
+.PHONY: help demo test run lint lock clean
+
+help:
+	@echo "make demo   one study's journey through the lock, on this machine, in a minute"
+	@echo "make test   install what the tests need and run them"
+	@echo "make run    start Sluse for real use (DATA=data, Ctrl-C stops it)"
+	@echo "make lint   ruff, mypy, import contracts"
+	@echo "make lock   renew the pinned, hashed lock files"
+
+# One stamp per lock file: the environment is renewed when its lock or the packaging changes.
+$(VENV)/.run: requirements/run.lock pyproject.toml
+	@$(PYTHON) scripts/environment.py $(VENV) requirements/run.lock
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock pyproject.toml
+	@$(PYTHON) scripts/environment.py $(VENV) requirements/dev.lock
+	@touch $@ $(VENV)/.run
+
+demo: $(VENV)/.run
+	@$(BIN)/python -m demo
+
+run: $(VENV)/.run
+	@$(BIN)/sluse up --data $(DATA)
+
+test: $(VENV)/.dev
+	@bash scripts/system-parts.sh
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: $(VENV)/.dev
+	@for kind in run dev; do \
+	  extra=$$kind; [ $$kind = run ] && extra=demo; \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --upgrade pyproject.toml requirements/build.in --extra $$extra -o requirements/$$kind.lock; done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build

@@ -1,0 +1,1 @@
+"""Shows Sluse at work, and makes the synthetic studies that tests and benchmarks use."""

@@ -1,0 +1,111 @@
+"""Prints what happened, for a person to read."""
+
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.datadict import dictionary_description
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from demo.checking import Checked
+
+# A dozen telling elements: paths of keywords through sequences; hexadecimal for private ones.
+_TELLING: tuple[tuple[str | int, ...], ...] = (
+    ("PatientName",),
+    ("PatientID",),
+    ("PatientBirthDate",),
+    ("PatientSex",),
+    ("PatientAddress",),
+    ("AccessionNumber",),
+    ("InstitutionName",),
+    ("ReferringPhysicianName",),
+    ("StudyDate",),
+    ("StudyInstanceUID",),
+    ("ReferencedImageSequence", "ReferencedSOPInstanceUID"),
+    ("RequestAttributesSequence", "RequestedProcedureID"),
+    (0x002110FE, 0x00211042, "PatientName"),
+    (0x00291020,),
+    ("ProtocolName",),
+    ("DeidentificationMethod",),
+)
+
+
+def print_account(
+    console: Console,
+    studies: list[dict[str, Any]],
+    totals: dict[str, int],
+    sample: Checked | None,
+    times: dict[str, float],
+) -> None:
+    """Print studies, law 2, the before/after table and the times."""
+    console.print(_arrived(studies))
+    console.print(
+        f"\n[bold]Every image accounted for:[/bold]  {totals['received']} received = "
+        f"{totals['delivered']} delivered + {totals['held']} held + {totals['failed']} failed + "
+        f"{totals['in_flight']} in flight\n"
+    )
+    if sample:
+        console.print(_before_after(sample))
+    rate = totals["delivered"] / times["delivered"]
+    console.print(
+        f"\nSent in {times['sent']:.1f} s; the last image was in the research PACS "
+        f"{times['delivered']:.1f} s after the first was sent: {rate:.0f} images/s from end to end."
+    )
+
+
+def _arrived(studies: list[dict[str, Any]]) -> Table:
+    table = Table(
+        title="What arrived, and what was delivered", box=box.SIMPLE_HEAD, title_justify="left"
+    )
+    for column in ("study", "called AE", "assigned by", "participant", "state"):
+        table.add_column(column)
+    for column in ("received", "delivered", "checked"):
+        table.add_column(column, justify="right")
+    for study in studies:
+        good = study["checked"] == study["received"]
+        table.add_row(
+            study["title"], study["called"], study["by"], study["participant"], study["state"],
+            str(study["received"]), str(study["delivered"]),
+            f"[{'green' if good else 'red'}]{study['checked']}[/]",
+        )  # fmt: skip
+    return table
+
+
+def _before_after(sample: Checked) -> Table:
+    table = Table(title="One image, before and after", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("element", style="bold")
+    table.add_column("in the clinic", overflow="fold", max_width=48)
+    table.add_column("in the research PACS", overflow="fold", max_width=48)
+    for path in _TELLING:
+        table.add_row(_name(path), _value(sample.original, path), _value(sample.copy, path))
+    return table
+
+
+def _name(path: tuple[str | int, ...]) -> str:
+    return " › ".join(
+        dictionary_description(step)
+        if isinstance(step, str)
+        else f"({step >> 16:04X},{step & 0xFFFF:04X})"
+        for step in path
+    )
+
+
+def _value(data_set: Dataset, path: tuple[str | int, ...]) -> str:
+    value: Any = data_set
+    for place, step in enumerate(path):
+        if step not in value:
+            return "[dim]–[/dim]"
+        value = value[step].value
+        if place < len(path) - 1:
+            value = value[0]
+    if isinstance(value, bytes):
+        return _readable(value)
+    return str(value) or "[dim](empty)[/dim]"
+
+
+def _readable(raw: bytes) -> str:
+    """The words in a binary value."""
+    words = "".join(chr(byte) if 32 <= byte < 127 else " " for byte in raw).split()
+    telling = [word for word in words if len(word) > 4]
+    return f"{len(raw)} bytes: " + " ".join(telling)[:70]

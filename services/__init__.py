@@ -1,0 +1,1 @@
+"""The five services: receiver, classifier, anonymizer, forwarder, api. None imports another."""

@@ -1,0 +1,113 @@
+"""What the anonymizer does with a batch of `instance.assigned`.
+
+Originals go through the engine, in processes of their own; then one transaction notes which copies
+are written, which images are held and why, and which must wait.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from services.anonymizer import results
+from services.anonymizer.jobs import Done
+from services.anonymizer.pool import Pool
+from services.anonymizer.work import Work, load
+from shared import telemetry
+from shared.bus import ANONYMIZER_ASSIGNED, Message, Outcome
+from shared.errors import Reason
+from shared.events import DeliveryEvent, InstanceAnonymized, InstanceAssigned, InstanceHeld
+from shared.identity import MasterKey
+from shared.ledger import Ledger
+from shared.ledger.deliveries import in_batches
+from shared.settings import Settings
+
+log = telemetry.logger("anonymizer")
+
+
+@dataclass
+class _Sorted:
+    """A batch's work by how it went."""
+
+    written: list[Work] = field(default_factory=list)
+    held: list[tuple[Work, Done]] = field(default_factory=list)
+    waiting: list[tuple[Work, Done]] = field(default_factory=list)
+
+
+class AssignedConsumer:
+    """De-identifies what was assigned."""
+
+    queue = ANONYMIZER_ASSIGNED
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, master_key: MasterKey, pool: Pool
+    ) -> None:
+        self._settings, self._ledger = settings, ledger
+        self._master_key, self._pool = master_key, pool
+
+    async def handle(self, batch: Sequence[Message], outcome: Outcome) -> None:
+        """De-identify a batch, note how it went, announce it."""
+        asked: dict[int, Message] = {}
+        for message in batch:
+            if isinstance(message.event, InstanceAssigned):
+                asked |= dict.fromkeys(message.event.delivery_ids, message)
+        async with self._ledger.reading() as connection:
+            work, made_before = await load(connection, asked, self._master_key)
+        done = await self._pool.do([one.job for one in work])
+        went = self._sort(zip(work, done, strict=True), asked)
+        async with self._ledger.transaction() as connection:
+            await results.note_written(connection, went.written, self._settings)
+            await results.note_held(connection, went.held)
+            await results.note_waiting(
+                connection,
+                went.waiting,
+                {one.job.delivery_id: asked[one.job.delivery_id].envelope.attempt
+                 for one, _ in went.waiting},
+                self._settings,
+            )  # fmt: skip
+        written = [one.place for one in went.written]
+        _announce(outcome, InstanceAnonymized, written + made_before, asked)
+        _announce(outcome, InstanceHeld, [one.place for one, _ in went.held], asked)
+        for one, _ in went.waiting:
+            cause = asked[one.job.delivery_id]
+            alone = {"delivery_ids": (one.job.delivery_id,)}
+            outcome.retry(cause.event.model_copy(update=alone), cause)
+        log.info(
+            "de-identified",
+            written=len(went.written),
+            held=len(went.held),
+            waiting=len(went.waiting),
+        )
+
+    async def give_up(self, message: Message, reason: Reason) -> None:
+        """Hold the images for a person."""
+        assert isinstance(message.event, InstanceAssigned)
+        async with self._ledger.transaction() as connection:
+            work, _ = await load(connection, message.event.delivery_ids, self._master_key)
+            await results.note_held(
+                connection, [(one, Done(one.job.delivery_id, held=reason)) for one in work]
+            )
+
+    def _sort(self, done: Iterable[tuple[Work, Done]], asked: dict[int, Message]) -> _Sorted:
+        went = _Sorted()
+        for one, result in done:
+            tries = asked[one.job.delivery_id].envelope.attempt + 1
+            gone = result.waits is Reason.SPOOL_FILE_MISSING
+            if gone and tries >= self._settings.max_attempts:
+                result = replace(result, held=result.waits, waits=None)
+            if result.held:
+                went.held.append((one, result))
+            elif result.waits:
+                went.waiting.append((one, result))
+            else:
+                went.written.append(one)
+        return went
+
+
+def _announce(
+    outcome: Outcome,
+    kind: type[DeliveryEvent],
+    places: list[tuple[int, int, int]],
+    asked: dict[int, Message],
+) -> None:
+    for transfer_id, series_id, ids in in_batches(places):
+        event = kind(transfer_id=transfer_id, series_id=series_id, delivery_ids=tuple(ids))
+        outcome.publish(event, asked[ids[0]])

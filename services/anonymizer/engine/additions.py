@@ -1,0 +1,92 @@
+"""What a de-identified object must have afterwards, made where it is missing."""
+
+import unicodedata
+from collections.abc import Callable
+
+from pydicom import DataElement, Dataset, Sequence
+from pydicom.charset import convert_encodings
+from pydicom.datadict import dictionary_VR
+
+from services.anonymizer.engine.plan import Plan
+from shared.profile import Action, Rule
+
+# Always there afterwards, whatever the table's row finds (2019 design, and PS3.3 C.7.1.1).
+_REQUIRED = (0x00080050, 0x00080080, 0x00081010, 0x00100010, 0x00100020, 0x00120062, 0x00120063,
+             0x00200010)  # fmt: skip
+_CTP_BLOCK = (0x00131010, 0x00131011, 0x00131012, 0x00131013)
+_CTP_CREATOR = 0x00130010
+# PS3.16 CID 7050
+_MEANINGS = {
+    "113100": "Basic Application Confidentiality Profile",
+    "113101": "Clean Pixel Data Option",
+    "113105": "Clean Descriptors Option",
+    "113106": "Retain Longitudinal Temporal Information Full Dates Option",
+    "113107": "Retain Longitudinal Temporal Information Modified Dates Option",
+    "113108": "Retain Patient Characteristics Option",
+    "113109": "Retain Device Identity Option",
+    "113111": "Retain Safe Private Option",
+}
+# The table claims these for every object; this engine neither cleans pixels nor knows which private
+# elements are safe, so it does not claim them.
+_NOT_DONE = frozenset({"113101", "113111"})
+_ASCII_FORMS = str.maketrans({"ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "å": "a", "Å": "A"})
+
+
+def add_required(data_set: Dataset, plan: Plan, placeholder: Callable[[Rule], str | None]) -> None:
+    """Write the elements that every de-identified object carries into the top level."""
+    encodings = convert_encodings(data_set.get("SpecificCharacterSet"))
+
+    def put(tag: int, vr: str, value: str) -> None:
+        data_set[tag] = DataElement(tag, vr, fitting(value, encodings))
+
+    for tag in _REQUIRED:
+        rule = plan.profile.get(tag)
+        value = placeholder(rule) if rule else None
+        if value is not None:
+            put(tag, dictionary_VR(tag), value)
+    put(_CTP_CREATOR, "LO", plan.profile[_CTP_CREATOR].value)
+    for tag in _CTP_BLOCK:
+        put(tag, "LO", placeholder(plan.profile[tag]) or "")
+    for keyword, value in (
+        ("ClinicalTrialProtocolID", plan.project),
+        ("ClinicalTrialProtocolName", plan.project),
+        ("ClinicalTrialSiteName", plan.site),
+        ("ClinicalTrialSubjectID", plan.participant),
+        ("ClinicalTrialTimePointID", plan.event),
+        ("ClinicalTrialTimePointDescription", plan.event),
+    ):
+        setattr(data_set, keyword, fitting(value, encodings))
+    data_set.LongitudinalTemporalInformationModified = (
+        plan.profile[0x00280303].value if plan.date_shift_days else "UNMODIFIED"
+    )
+    data_set.DeidentificationMethodCodeSequence = Sequence(
+        [_code(value) for value in _options(plan)]
+    )
+
+
+def _options(plan: Plan) -> list[str]:
+    """The options of PS3.15 E.3 that were applied to this object."""
+    named = plan.profile[0x00120064]
+    assert named.action is Action.CODES
+    codes = [code for code in named.value.split("/") if code not in _NOT_DONE]
+    if not plan.date_shift_days:
+        codes = ["113106" if code == "113107" else code for code in codes]
+    return codes
+
+
+def _code(value: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue = value
+    item.CodingSchemeDesignator = "DCM"
+    item.CodeMeaning = _MEANINGS[value]
+    return item
+
+
+def fitting(text: str, encodings: list[str]) -> str:
+    """`text` as the character set can hold it: letters it lacks lose their accents."""
+    try:
+        text.encode(encodings[0])
+    except (UnicodeEncodeError, LookupError):
+        plain = unicodedata.normalize("NFKD", text.translate(_ASCII_FORMS))
+        return plain.encode("ascii", "ignore").decode()
+    return text

@@ -1,0 +1,72 @@
+"""The de-identification processes: work off the event loop, each file's damage kept to itself."""
+
+import asyncio
+import multiprocessing
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from pebble import ProcessExpired, ProcessPool
+
+from services.anonymizer.jobs import Done, Job, die_with_parent, do_jobs
+from shared import telemetry
+from shared.errors import Reason
+
+log = telemetry.logger("anonymizer")
+
+CHUNK = 8
+"""Jobs that go to a process at a time."""
+
+
+class Pool:
+    """Processes that run the engine.
+
+    Parameters
+    ----------
+    workers
+        How many; 0 for one per core.
+    timeout
+        Longest time for one image, seconds; then its process is killed.
+    """
+
+    def __init__(self, spool_root: Path, workers: int, timeout: float) -> None:
+        self._spool_root, self._timeout = spool_root, timeout
+        self._pool = ProcessPool(
+            max_workers=workers or os.cpu_count() or 1,
+            initializer=die_with_parent,
+            # Not fork: threads and sockets of the parent have no business in there.
+            context=multiprocessing.get_context("forkserver"),
+        )
+
+    async def do(self, jobs: list[Job]) -> list[Done]:
+        """Do all jobs; one that takes its process down, or too long, is held."""
+        chunks = (jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK))
+        return _flat(await asyncio.gather(*map(self._do_chunk, chunks)))
+
+    async def _do_chunk(self, jobs: list[Job]) -> list[Done]:
+        future = self._pool.schedule(
+            do_jobs, args=(self._spool_root, jobs), timeout=self._timeout * len(jobs)
+        )
+        try:
+            done: list[Done] = await asyncio.wrap_future(future)
+            return done
+        except (ProcessExpired, TimeoutError) as error:
+            if len(jobs) > 1:
+                return _flat(await asyncio.gather(*(self._do_chunk([job]) for job in jobs)))
+            log.error("image stopped its process", delivery=jobs[0].delivery_id, exc_info=error)
+            return [
+                Done(
+                    jobs[0].delivery_id,
+                    held=Reason.ENGINE_CRASHED,
+                    detail=type(error).__qualname__,
+                )
+            ]
+
+    def close(self) -> None:
+        """Stop the processes, without finishing what they do."""
+        self._pool.stop()
+        self._pool.join()
+
+
+def _flat(lists: Iterable[list[Done]]) -> list[Done]:
+    return [done for some in lists for done in some]

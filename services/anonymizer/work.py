@@ -1,0 +1,128 @@
+"""Which originals a batch is about, and with which plan: read from the ledger."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from services.anonymizer.engine import Plan
+from services.anonymizer.jobs import Job
+from shared.identity import MasterKey, keyed_uid
+from shared.ledger import Connection
+from shared.ledger.states import DeliveryState
+from shared.ledger.tables import (
+    Delivery,
+    Instance,
+    Participant,
+    Project,
+    Series,
+    Study,
+    Transfer,
+    core,
+)
+from shared.spool import Spool
+
+_delivery, _transfer, _instance = core(Delivery), core(Transfer), core(Instance)
+_series, _study, _project = core(Series), core(Study), core(Project)
+_participant = core(Participant)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One delivery that waits to be de-identified."""
+
+    job: Job
+    revision: int
+    transfer_id: int
+    series_id: int
+    project_id: int
+    study_id: int
+    released_study_uid: str
+    released_sop_uid: str
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """(transfer id, series id, delivery id), as events name it."""
+        return self.transfer_id, self.series_id, self.job.delivery_id
+
+
+async def load(
+    connection: Connection, delivery_ids: Iterable[int], master_key: MasterKey
+) -> tuple[list[Work], list[tuple[int, int, int]]]:
+    """What is to be done about deliveries.
+
+    Returns
+    -------
+    The work, and `(transfer id, series id, delivery id)` of those whose copy is made already: a
+    repeated message, or a process that ended between commit and publish.
+    """
+    rows = await connection.execute(
+        select(
+            _delivery.c.id,
+            _delivery.c.state,
+            _delivery.c.revision,
+            _delivery.c.transfer_id,
+            _delivery.c.series_id,
+            _instance.c.spool_key,
+            _instance.c.sop_instance_uid,
+            _series.c.series_instance_uid,
+            _study.c.id.label("study_id"),
+            _study.c.study_instance_uid,
+            _transfer.c.event,
+            _transfer.c.site,
+            _participant.c.pseudonym,
+            _project.c.id.label("project_id"),
+            _project.c.code,
+            _project.c.secret,
+            _project.c.date_shift_days,
+        )
+        .join_from(_delivery, _instance)
+        .join(_series, _series.c.id == _delivery.c.series_id)
+        .join(_transfer, _transfer.c.id == _delivery.c.transfer_id)
+        .join(_study, _study.c.id == _transfer.c.study_id)
+        .join(_project, _project.c.id == _transfer.c.project_id)
+        .join(_participant, _participant.c.id == _transfer.c.participant_id)
+        .where(
+            _delivery.c.id.in_(list(delivery_ids)),
+            # A delivery about an older revision is renewed with the newer one.
+            _delivery.c.revision == _instance.c.revision,
+        )
+        .order_by(_delivery.c.id)
+    )
+    work, made = [], []
+    plans: dict[int, Plan] = {}
+    for row in rows:
+        if row.state == DeliveryState.ANONYMIZED:
+            made.append((row.transfer_id, row.series_id, row.id))
+        if row.state != DeliveryState.ASSIGNED:
+            continue
+        if row.transfer_id not in plans:
+            plans[row.transfer_id] = Plan(
+                project=row.code,
+                key=master_key.decrypt(row.secret),
+                participant=row.pseudonym,
+                event=row.event,
+                site=row.site,
+                date_shift_days=row.date_shift_days,
+            )
+        plan = plans[row.transfer_id]
+        released_sop_uid = keyed_uid(plan.key, row.sop_instance_uid)
+        target_key = Spool.released_key(
+            row.transfer_id,
+            keyed_uid(plan.key, row.series_instance_uid),
+            released_sop_uid,
+            row.revision,
+        )
+        work.append(
+            Work(
+                job=Job(row.id, row.spool_key, target_key, plan),
+                revision=row.revision,
+                transfer_id=row.transfer_id,
+                series_id=row.series_id,
+                project_id=row.project_id,
+                study_id=row.study_id,
+                released_study_uid=keyed_uid(plan.key, row.study_instance_uid),
+                released_sop_uid=released_sop_uid,
+            )
+        )
+    return work, made

@@ -1,0 +1,1 @@
+"""Api: the REST API and the web page, over the ledger."""

@@ -1,0 +1,97 @@
+"""Puts the resources, the page and the errors together into one application."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi_offline import FastAPIOffline
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from services.api import metrics, problems
+from services.api.dead_letters.endpoints import router as dead_letters
+from services.api.dependencies import RuntimeDep
+from services.api.destinations.endpoints import router as destinations
+from services.api.pipeline.endpoints import router as pipeline
+from services.api.projects.endpoints import router as projects
+from services.api.routing_rules.endpoints import router as routing_rules
+from services.api.studies.endpoints import router as studies
+from services.api.transfers.endpoints import router as transfers
+from services.api.web import pages
+from shared.ledger.schema import current_revision
+from shared.runtime import Runtime
+
+_DESCRIPTION = """
+Sluse takes DICOM studies from the clinic to research projects: sorted, assigned, de-identified,
+delivered, every single image accounted for.
+
+Errors are `application/problem+json` and name the field. Lists come in pages: pass `next` as
+`after`.
+"""
+# The page has neither inline script nor foreign hosts; the API's documentation needs inline script.
+_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+_DOCS = ("/docs", "/redoc", "/static-offline-docs")
+
+_health = APIRouter(include_in_schema=False)
+
+
+@_health.get("/healthz")
+async def alive() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "alive"}
+
+
+@_health.get("/readyz")
+async def ready(runtime: RuntimeDep) -> dict[str, str | None]:
+    """The process answers, and so does its database."""
+    return {"status": "ready", "schema": await current_revision(runtime.ledger)}
+
+
+@_health.get("/metrics")
+async def read_metrics(runtime: RuntimeDep) -> Response:
+    """What Prometheus reads."""
+    await metrics.refresh(runtime)
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def create_app(runtime: Runtime) -> FastAPI:
+    """The application over an open runtime."""
+    app = FastAPIOffline(
+        title="Sluse", version="1", description=_DESCRIPTION, redoc_url=None, debug=False
+    )
+    app.state.runtime = runtime
+    problems.install(app)
+    api = APIRouter(prefix="/api/v1")
+    for router in (
+        pipeline, projects, destinations, routing_rules, studies, transfers, dead_letters
+    ):  # fmt: skip
+        api.include_router(router)
+    app.include_router(api)
+    app.include_router(_health)
+    pages.install(app)
+    _describe_problems(app)
+
+    @app.middleware("http")
+    async def guard(
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        response = await call_next(request)
+        if not request.url.path.startswith(_DOCS):
+            response.headers["Content-Security-Policy"] = _POLICY
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    return app
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Put the problem's schema into the OpenAPI document, which refers to it."""
+    schema = app.openapi()
+    components = schema["components"]["schemas"]
+    for model in (problems.Problem, problems.FieldError):
+        described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        described.pop("$defs", None)
+        components[model.__name__] = described
+    for unused in ("HTTPValidationError", "ValidationError"):
+        components.pop(unused, None)

@@ -1,0 +1,42 @@
+"""`/destinations`: the research PACS that projects deliver to."""
+
+from fastapi import APIRouter
+
+from services.api.dependencies import RowId, RuntimeDep
+from services.api.destinations import service
+from services.api.destinations.schemas import DestinationRead, DestinationWrite
+from services.api.problems import responses
+
+router = APIRouter(prefix="/destinations", tags=["destinations"])
+
+
+@router.get("")
+async def list_destinations(runtime: RuntimeDep) -> list[DestinationRead]:
+    """List all destinations."""
+    async with runtime.ledger.session() as session:
+        rows = await service.every(session)
+        return [DestinationRead.model_validate(row) for row in rows]
+
+
+@router.post("", status_code=201, responses=responses(409, 422))
+async def create_destination(body: DestinationWrite, runtime: RuntimeDep) -> DestinationRead:
+    """Enter a research PACS."""
+    async with runtime.ledger.session() as session:
+        return DestinationRead.model_validate(await service.write(session, body))
+
+
+@router.get("/{destination_id}", responses=responses(404, 422))
+async def read_destination(destination_id: RowId, runtime: RuntimeDep) -> DestinationRead:
+    """Read one destination."""
+    async with runtime.ledger.session() as session:
+        return DestinationRead.model_validate(await service.get(session, destination_id))
+
+
+@router.put("/{destination_id}", responses=responses(404, 409, 422))
+async def change_destination(
+    destination_id: RowId, body: DestinationWrite, runtime: RuntimeDep
+) -> DestinationRead:
+    """Change a destination; images not yet sent go to the new address."""
+    async with runtime.ledger.session() as session:
+        row = await service.get(session, destination_id)
+        return DestinationRead.model_validate(await service.write(session, body, row))

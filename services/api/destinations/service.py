@@ -1,0 +1,36 @@
+"""Reads and writes destinations."""
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from services.api.destinations.schemas import DestinationWrite
+from services.api.problems import not_found, taken
+from shared.ledger.tables import Destination
+
+
+async def every(session: AsyncSession) -> list[Destination]:
+    """All destinations, by name."""
+    return list(await session.exec(select(Destination).order_by(col(Destination.name))))
+
+
+async def get(session: AsyncSession, destination_id: int) -> Destination:
+    """One destination; a 404 problem when there is none."""
+    found = await session.get(Destination, destination_id)
+    if found is None:
+        raise not_found("destination")
+    return found
+
+
+async def write(
+    session: AsyncSession, body: DestinationWrite, destination: Destination | None = None
+) -> Destination:
+    """Enter a destination, or change one; a 409 problem when the name is taken."""
+    row = destination or Destination.model_validate(body.model_dump())
+    row.sqlmodel_update(body.model_dump())
+    session.add(row)
+    try:
+        await session.flush()
+    except IntegrityError:
+        raise taken("name", "Another destination has this name.") from None
+    return row

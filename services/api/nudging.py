@@ -1,0 +1,20 @@
+"""Publishes events for what a request has put into the ledger."""
+
+import uuid
+from collections.abc import Sequence
+
+from shared import telemetry
+from shared.errors import Retry
+from shared.events import Event
+from shared.runtime import Runtime
+
+log = telemetry.logger("api")
+
+
+async def nudge(runtime: Runtime, events: Sequence[Event]) -> None:
+    """Publish `events`. Without the broker the request still counts: the reconciler takes it up."""
+    request_id = uuid.uuid4().hex
+    try:
+        await runtime.bus.publish(events, producer="api", correlation_id=request_id)
+    except Retry as error:
+        log.warning("request not announced; the reconciler will find it", reason=error.reason)

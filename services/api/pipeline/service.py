@@ -1,0 +1,36 @@
+"""Reads the pipeline's figures."""
+
+from sqlalchemy import func, select
+
+from services.api.pipeline.schemas import Pipeline
+from shared.bus import QUEUES, Bus, Queue
+from shared.errors import Retry
+from shared.ledger import Ledger
+from shared.ledger.counts import arrivals, total_counts
+from shared.ledger.tables import DeadLetter, core
+from shared.runtime import Runtime
+
+
+async def read(runtime: Runtime) -> Pipeline:
+    """The pipeline at a glance."""
+    queues = {queue.name: await _depth(runtime.bus, queue) for queue in QUEUES}
+    return await read_ledger(runtime.ledger, queues)
+
+
+async def read_ledger(ledger: Ledger, queues: dict[str, int | None]) -> Pipeline:
+    """The same with the queues' figures given."""
+    async with ledger.reading() as connection:
+        return Pipeline(
+            arrivals=await arrivals(connection),
+            assigned=await total_counts(connection),
+            queues=queues,
+            dead_letters=await connection.scalar(select(func.count()).select_from(core(DeadLetter)))
+            or 0,
+        )
+
+
+async def _depth(bus: Bus, queue: Queue) -> int | None:
+    try:
+        return await bus.depth(queue)
+    except Retry:
+        return None

@@ -1,0 +1,125 @@
+"""Errors as `application/problem+json` (RFC 9457) that name the field."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from shared import telemetry
+from shared.errors import Retry
+
+log = telemetry.logger("api")
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field."""
+
+    field: str = Field(description="Dotted path of the field in the request.")
+    message: str = Field(description="What is wrong with it.")
+
+
+class Problem(BaseModel):
+    """The body of every error answer."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "title": "The request breaks a rule.",
+                "status": 422,
+                "errors": [
+                    {
+                        "field": "participant",
+                        "message": "The participant id does not fit the project's pattern.",
+                    }
+                ],
+            }
+        }
+    )
+
+    title: str = Field(description="What went wrong, in a sentence.")
+    status: int = Field(description="The HTTP status.")
+    errors: list[FieldError] = Field(default_factory=list, description="The fields at fault.")
+
+
+class ProblemError(Exception):
+    """Raised by services; becomes a problem answer."""
+
+    def __init__(self, status: int, title: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(title)
+        self.problem = Problem(status=status, title=title, errors=list(errors))
+
+
+def not_found(what: str) -> ProblemError:
+    """There is no such thing."""
+    return ProblemError(404, f"There is no such {what}.")
+
+
+def taken(field: str, message: str) -> ProblemError:
+    """Something with that value exists already."""
+    return ProblemError(409, "It exists already.", [FieldError(field=field, message=message)])
+
+
+def rule_broken(field: str, message: str) -> ProblemError:
+    """The request is well-formed and breaks a rule."""
+    return ProblemError(
+        422, "The request breaks a rule.", [FieldError(field=field, message=message)]
+    )
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of the problem answers `statuses`."""
+    titles = {404: "Not found", 409: "Exists already", 422: "Breaks a rule", 503: "Try again later"}
+    return {
+        status: {
+            "description": titles[status],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def _answer(problem: Problem) -> JSONResponse:
+    return JSONResponse(problem.model_dump(), problem.status, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` as a problem."""
+
+    async def on_problem(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, ProblemError)
+        return _answer(error.problem)
+
+    async def on_validation(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        # The values themselves stay out: they may be patient data.
+        fields = [
+            FieldError(
+                field=".".join(map(str, one["loc"][1:])) or str(one["loc"][0]), message=one["msg"]
+            )
+            for one in error.errors()
+        ]
+        return _answer(Problem(status=422, title="The request breaks a rule.", errors=fields))
+
+    async def on_http(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return _answer(Problem(status=error.status_code, title=str(error.detail)))
+
+    async def on_retry(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Retry)
+        return _answer(Problem(status=503, title=error.reason.in_words))
+
+    async def on_bug(_: Request, error: Exception) -> JSONResponse:
+        log.error("request failed", exc_info=error)
+        return _answer(Problem(status=500, title="Something went wrong here; it has been logged."))
+
+    app.add_exception_handler(ProblemError, on_problem)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Retry, on_retry)
+    app.add_exception_handler(Exception, on_bug)

@@ -1,0 +1,44 @@
+"""`/projects`: the research projects."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from services.api.dependencies import RuntimeDep
+from services.api.problems import responses
+from services.api.projects import service
+from services.api.projects.schemas import ProjectChange, ProjectCreate, ProjectRead
+from shared.identity import PROJECT_CODE
+
+router = APIRouter(prefix="/projects", tags=["projects"])
+
+Code = Annotated[str, Path(pattern=f"^{PROJECT_CODE}$", description="The project's code.")]
+
+
+@router.get("")
+async def list_projects(runtime: RuntimeDep) -> list[ProjectRead]:
+    """List all projects."""
+    async with runtime.ledger.session() as session:
+        return [ProjectRead.model_validate(row) for row in await service.every(session)]
+
+
+@router.post("", status_code=201, responses=responses(409, 422))
+async def create_project(body: ProjectCreate, runtime: RuntimeDep) -> ProjectRead:
+    """Enter a project. It gets a secret key of its own, for its identifiers."""
+    async with runtime.ledger.session() as session:
+        project = await service.create(session, body, runtime.master_key)
+        return ProjectRead.model_validate(project)
+
+
+@router.get("/{code}", responses=responses(404, 422))
+async def read_project(code: Code, runtime: RuntimeDep) -> ProjectRead:
+    """Read one project."""
+    async with runtime.ledger.session() as session:
+        return ProjectRead.model_validate(await service.get(session, code))
+
+
+@router.put("/{code}", responses=responses(404, 422))
+async def change_project(code: Code, body: ProjectChange, runtime: RuntimeDep) -> ProjectRead:
+    """Change a project; code, number, date shift and key stay for good."""
+    async with runtime.ledger.session() as session:
+        return ProjectRead.model_validate(await service.change(session, code, body))

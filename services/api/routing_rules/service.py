@@ -1,0 +1,60 @@
+"""Reads and writes routing rules."""
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from services.api.problems import FieldError, ProblemError, not_found, rule_broken, taken
+from services.api.routing_rules.schemas import RoutingRuleRead, RoutingRuleWrite
+from shared.admission import Objection, refusals
+from shared.ledger.tables import Project, RoutingRule
+
+
+async def every(session: AsyncSession) -> list[RoutingRuleRead]:
+    """All rules in the order in which they are tried."""
+    rows = await session.exec(
+        select(RoutingRule, Project.code)
+        .join(Project, col(Project.id) == RoutingRule.project_id)
+        .order_by(col(RoutingRule.priority), col(RoutingRule.id))
+    )
+    return [_read(rule, code) for rule, code in rows]
+
+
+async def get(session: AsyncSession, rule_id: int) -> RoutingRule:
+    """One rule; a 404 problem when there is none."""
+    found = await session.get(RoutingRule, rule_id)
+    if found is None:
+        raise not_found("routing rule")
+    return found
+
+
+async def write(
+    session: AsyncSession, body: RoutingRuleWrite, rule: RoutingRule | None = None
+) -> RoutingRuleRead:
+    """Enter a rule, or change one; a problem when its project, event or site don't exist."""
+    project = (await session.exec(select(Project).where(Project.code == body.project))).first()
+    if project is None:
+        raise rule_broken("project", "There is no such project.")
+    about_rule = (Objection.EVENT_UNKNOWN, Objection.SITE_UNKNOWN)
+    errors = [
+        FieldError(field=refusal.field, message=refusal.objection.in_words)
+        for refusal in refusals(project, "", body.event, body.site)
+        if refusal.objection in about_rule
+    ]
+    if errors:
+        raise ProblemError(422, "The request breaks a rule.", errors)
+    values = body.model_dump(exclude={"project"}) | {"project_id": project.id}
+    row = rule or RoutingRule.model_validate(values)
+    row.sqlmodel_update(values)
+    session.add(row)
+    try:
+        await session.flush()
+    except IntegrityError:
+        raise taken("name", "Another rule has this name.") from None
+    return _read(row, project.code)
+
+
+def _read(rule: RoutingRule, project: str) -> RoutingRuleRead:
+    return RoutingRuleRead.model_validate(
+        rule.model_dump(exclude={"project_id", "created_at"}) | {"project": project}
+    )

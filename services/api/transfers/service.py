@@ -1,0 +1,194 @@
+"""Reads and requests transfers."""
+
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from services.api.paging import Page, page_of
+from services.api.problems import FieldError, ProblemError, not_found, rule_broken, taken
+from services.api.transfers.schemas import DeliveryRead, TransferCreate, TransferRead, Trouble
+from shared.admission import refusals
+from shared.errors import Reason
+from shared.ledger import Connection
+from shared.ledger.counts import transfer_counts
+from shared.ledger.deliveries import Assigned, retry_failed
+from shared.ledger.states import DeliveryState, TransferState
+from shared.ledger.tables import (
+    Delivery,
+    Instance,
+    Participant,
+    Project,
+    Release,
+    RoutingRule,
+    Study,
+    Transfer,
+    core,
+)
+from shared.ledger.transfers import request_transfer
+
+_transfer, _delivery, _study = core(Transfer), core(Delivery), core(Study)
+_project, _participant, _rule = core(Project), core(Participant), core(RoutingRule)
+_instance, _release = core(Instance), core(Release)
+
+
+async def request(connection: Connection, body: TransferCreate) -> int:
+    """Enter a transfer; its id. A problem when the gate refuses, or the study is there already."""
+    row = (
+        (await connection.execute(select(_project).where(_project.c.code == body.project)))
+        .mappings()
+        .first()
+    )
+    if row is None:
+        raise rule_broken("project", "There is no such project.")
+    project = Project.model_validate(dict(row))
+    study_id = await _find_study(connection, body)
+    errors = [
+        FieldError(field=refusal.field, message=refusal.objection.in_words)
+        for refusal in refusals(project, body.participant, body.event, body.site)
+    ]
+    if errors:
+        raise ProblemError(422, "The request breaks a rule.", errors)
+    transfer_id = await request_transfer(
+        connection,
+        study_id=study_id,
+        project_id=row["id"],
+        participant=body.participant,
+        event=body.event,
+        site=body.site,
+        requested_by="rest",
+    )
+    if transfer_id is None:
+        raise taken("project", "The study is in this project already.")
+    return transfer_id
+
+
+async def list_page(
+    connection: Connection,
+    *,
+    project: str | None,
+    state: TransferState | None,
+    limit: int,
+    after: int | None,
+) -> Page[TransferRead]:
+    """Transfers, the newest first."""
+    query = _select().order_by(_transfer.c.id.desc()).limit(limit + 1)
+    if after is not None:
+        query = query.where(_transfer.c.id < after)
+    if project is not None:
+        query = query.where(_project.c.code == project)
+    if state is not None:
+        query = query.where(_transfer.c.state == state)
+    found = await _read(connection, query)
+    return page_of(found, [transfer.id for transfer in found], limit)
+
+
+async def get(connection: Connection, transfer_id: int) -> TransferRead:
+    """One transfer; a 404 problem when there is none."""
+    found = await _read(connection, _select().where(_transfer.c.id == transfer_id))
+    if not found:
+        raise not_found("transfer")
+    return found[0]
+
+
+async def deliveries(
+    connection: Connection,
+    transfer_id: int,
+    *,
+    state: DeliveryState | None,
+    limit: int,
+    after: int | None,
+) -> Page[DeliveryRead]:
+    """A transfer's instances, in the order in which they were assigned."""
+    await get(connection, transfer_id)
+    query = (
+        select(_delivery, _instance.c.sop_instance_uid)
+        .join_from(_delivery, _instance)
+        .where(_delivery.c.transfer_id == transfer_id, _delivery.c.id > (after or 0))
+        .order_by(_delivery.c.id)
+        .limit(limit + 1)
+    )
+    if state is not None:
+        query = query.where(_delivery.c.state == state)
+    rows = [dict(row) for row in (await connection.execute(query)).mappings()]
+    found = [
+        DeliveryRead.model_validate(row | {"reason": _in_words(row["reason"])}) for row in rows
+    ]
+    return page_of(found, [row.id for row in found], limit)
+
+
+async def retry(connection: Connection, transfer_id: int, patience: float) -> Assigned:
+    """Start a transfer's failed instances again."""
+    await get(connection, transfer_id)
+    return await retry_failed(connection, transfer_id, patience=patience)
+
+
+async def _find_study(connection: Connection, body: TransferCreate) -> int:
+    by_id = body.study_id is not None
+    study_id: int | None = await connection.scalar(
+        select(_study.c.id).where(
+            _study.c.id == body.study_id
+            if by_id
+            else _study.c.study_instance_uid == body.study_instance_uid
+        )
+    )
+    if study_id is None:
+        raise rule_broken(
+            "study_id" if by_id else "study_instance_uid", "There is no such study here."
+        )
+    return study_id
+
+
+def _select() -> Select[Any]:
+    return (
+        select(
+            _transfer,
+            _project.c.code.label("project"),
+            _participant.c.pseudonym.label("participant"),
+            _rule.c.name.label("rule"),
+            _release.c.released_study_uid,
+        )
+        .join_from(_transfer, _project)
+        .join(_participant, _participant.c.id == _transfer.c.participant_id)
+        .outerjoin(_rule, _rule.c.id == _transfer.c.rule_id)
+        .outerjoin(
+            _release,
+            (_release.c.study_id == _transfer.c.study_id)
+            & (_release.c.project_id == _transfer.c.project_id),
+        )
+    )
+
+
+async def _read(connection: Connection, query: Select[Any]) -> list[TransferRead]:
+    rows = (await connection.execute(query)).mappings().all()
+    ids = [row["id"] for row in rows]
+    counts = await transfer_counts(connection, ids)
+    troubles = await _troubles(connection, ids)
+    return [
+        TransferRead.model_validate(
+            dict(row) | {"counts": counts[row["id"]], "troubles": troubles[row["id"]]}
+        )
+        for row in rows
+    ]
+
+
+async def _troubles(connection: Connection, transfer_ids: list[int]) -> dict[int, list[Trouble]]:
+    columns = (
+        _delivery.c.transfer_id, _delivery.c.state, _delivery.c.reason, _delivery.c.detail
+    )  # fmt: skip
+    rows = await connection.execute(
+        select(*columns, func.count())
+        .where(_delivery.c.transfer_id.in_(transfer_ids), _delivery.c.reason.is_not(None))
+        .group_by(*columns)
+        .order_by(*columns)
+    )
+    found: dict[int, list[Trouble]] = defaultdict(list)
+    for transfer_id, state, reason, detail, count in rows:
+        found[transfer_id].append(
+            Trouble(state=state, reason=_in_words(reason) or "", detail=detail, instances=count)
+        )
+    return found
+
+
+def _in_words(reason: str | None) -> str | None:
+    return Reason(reason).in_words if reason else None

@@ -1,0 +1,21 @@
+"""Wires the forwarder: consumer → destinations."""
+
+import asyncio
+
+from services.forwarder.consumer import AnonymizedConsumer
+from services.forwarder.destinations import Destinations
+from shared.runtime import Runtime
+
+
+async def run(runtime: Runtime, stop: asyncio.Event) -> None:
+    """Run until `stop` is set."""
+    destinations = Destinations(runtime.settings)
+    consumer = AnonymizedConsumer(runtime.settings, runtime.ledger, runtime.spool, destinations)
+    releasing = asyncio.create_task(destinations.release_idle())
+    try:
+        # Two batches at a time: one is noted in the ledger while the other is sent.
+        async with runtime.bus.consuming(consumer, lanes=2):
+            await stop.wait()
+    finally:
+        releasing.cancel()
+        await asyncio.to_thread(destinations.close)

@@ -1,0 +1,69 @@
+"""Which copies a batch is about, and where they go: read from the ledger."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from services.forwarder.dimse import Parcel, Peer
+from shared.ledger import Connection
+from shared.ledger.states import DeliveryState
+from shared.ledger.tables import Delivery, Destination, Instance, Project, Transfer, core
+from shared.spool import Spool
+
+_delivery, _transfer, _instance = core(Delivery), core(Transfer), core(Instance)
+_project, _destination = core(Project), core(Destination)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One delivery that waits to be sent. `peer` is None when its project has no destination."""
+
+    parcel: Parcel
+    peer: Peer | None
+    revision: int
+    transfer_id: int
+    series_id: int
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """(transfer id, series id, delivery id), as events name it."""
+        return self.transfer_id, self.series_id, self.parcel.delivery_id
+
+
+async def load(connection: Connection, delivery_ids: Iterable[int], spool: Spool) -> list[Work]:
+    """The deliveries that wait to be sent, in the order in which their images arrived."""
+    rows = await connection.execute(
+        select(
+            _delivery.c.id,
+            _delivery.c.revision,
+            _delivery.c.transfer_id,
+            _delivery.c.series_id,
+            _delivery.c.released_key,
+            _instance.c.sop_class_uid,
+            _instance.c.transfer_syntax_uid,
+            _destination.c.ae_title,
+            _destination.c.host,
+            _destination.c.port,
+        )
+        .join_from(_delivery, _instance)
+        .join(_transfer, _transfer.c.id == _delivery.c.transfer_id)
+        .join(_project, _project.c.id == _transfer.c.project_id)
+        .outerjoin(_destination, _destination.c.id == _project.c.destination_id)
+        .where(
+            _delivery.c.id.in_(list(delivery_ids)), _delivery.c.state == DeliveryState.ANONYMIZED
+        )
+        .order_by(_delivery.c.instance_id)
+    )
+    return [
+        Work(
+            parcel=Parcel(
+                row.id, spool.path(row.released_key), row.sop_class_uid, row.transfer_syntax_uid
+            ),
+            peer=Peer(row.ae_title, row.host, row.port) if row.host else None,
+            revision=row.revision,
+            transfer_id=row.transfer_id,
+            series_id=row.series_id,
+        )
+        for row in rows
+    ]

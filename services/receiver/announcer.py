@@ -1,0 +1,74 @@
+"""Tells the classifier what came in: up to 64 files of a series per event, soon after arrival."""
+
+import asyncio
+
+from shared import telemetry
+from shared.announcing import received_events
+from shared.bus import Bus
+from shared.errors import Retry
+from shared.events import BATCH, AssociationClosed, Event
+from shared.spool import Spool
+
+log = telemetry.logger("receiver")
+
+
+class Announcer:
+    """Collects what the associations' threads report and publishes it in batches.
+
+    An event that can't be published is dropped: the files stand in the inbox, and the reconciler
+    finds them there (law 1).
+    """
+
+    def __init__(self, bus: Bus, spool: Spool, flush_after: float) -> None:
+        self._bus, self._spool, self._flush_after = bus, spool, flush_after
+        self._loop = asyncio.get_running_loop()
+        self._pending: dict[str, list[str]] = {}
+        self._publishing: set[asyncio.Task[None]] = set()
+
+    def stored(self, association_id: str, key: str) -> None:
+        """Report a file; callable from any thread."""
+        self._loop.call_soon_threadsafe(self._add, association_id, key)
+
+    def closed(self, association_id: str) -> None:
+        """Report the end of an association; callable from any thread."""
+        self._loop.call_soon_threadsafe(self._close, association_id)
+
+    async def drain(self) -> None:
+        """Publish what is left and wait for it."""
+        for association_id in list(self._pending):
+            self._flush(association_id)
+        await asyncio.gather(*self._publishing)
+
+    def _add(self, association_id: str, key: str) -> None:
+        keys = self._pending.setdefault(association_id, [])
+        keys.append(key)
+        if len(keys) >= BATCH:
+            self._flush(association_id)
+        elif len(keys) == 1:
+            self._loop.call_later(self._flush_after, self._flush, association_id)
+
+    def _close(self, association_id: str) -> None:
+        self._flush(association_id, AssociationClosed(association_id=association_id))
+
+    def _flush(self, association_id: str, *further: Event) -> None:
+        keys = self._pending.pop(association_id, [])
+        if keys or further:
+            task = asyncio.create_task(self._publish(association_id, keys, further))
+            self._publishing.add(task)
+            task.add_done_callback(self._publishing.discard)
+
+    async def _publish(
+        self, association_id: str, keys: list[str], further: tuple[Event, ...]
+    ) -> None:
+        events = await asyncio.to_thread(received_events, self._spool, keys)
+        try:
+            await self._bus.publish(
+                [*events, *further], producer="receiver", correlation_id=association_id
+            )
+        except Retry as error:
+            log.warning(
+                "arrivals not announced; the reconciler will find them",
+                association=association_id,
+                files=len(keys),
+                reason=error.reason,
+            )

@@ -1,0 +1,33 @@
+"""Wires the receiver: SCP → inbox → announcer."""
+
+import asyncio
+
+from services.receiver.announcer import Announcer
+from services.receiver.scp import StorageScp
+from services.receiver.titles import CalledTitles
+from shared import telemetry
+from shared.errors import Retry
+from shared.runtime import Runtime
+
+log = telemetry.logger("receiver")
+
+
+async def run(runtime: Runtime, stop: asyncio.Event) -> None:
+    """Run until `stop` is set."""
+    settings = runtime.settings
+    titles = CalledTitles(settings.ae_title, runtime.ledger)
+    try:
+        await titles.refresh()
+    except Retry as error:
+        log.warning("starting with Sluse's own AE title only", reason=error.reason)
+    announcer = Announcer(runtime.bus, runtime.spool, settings.flush_after)
+    scp = StorageScp(settings, runtime.spool, announcer, titles)
+    refreshing = asyncio.create_task(titles.keep_fresh(settings.ae_refresh))
+    scp.start()
+    log.info("listening", ae_title=settings.ae_title, port=scp.port)
+    try:
+        await stop.wait()
+    finally:
+        refreshing.cancel()
+        await asyncio.to_thread(scp.stop)
+        await announcer.drain()

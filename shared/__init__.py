@@ -1,0 +1,1 @@
+"""The common floor under the services: events, bus, ledger, spool, settings, identity."""

@@ -1,0 +1,217 @@
+"""Moves deliveries from state to state: the only code that writes their states.
+
+A move names the revision it is about, and happens only from a state that may lead there. So a late
+or repeated message changes nothing, and the result of work on an old revision is ignored.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, exists, literal, select, update
+
+from shared import telemetry
+from shared.clock import now
+from shared.events import BATCH
+from shared.ledger.database import Connection
+from shared.ledger.states import IN_FLIGHT, DeliveryState, sources_of
+from shared.ledger.tables import Delivery, Instance, Series, Transfer, core
+from shared.ledger.transfers import run
+from shared.ledger.writing import insert_or
+
+_delivery, _transfer = core(Delivery), core(Transfer)
+_instance, _series = core(Instance), core(Series)
+
+
+async def move(
+    connection: Connection,
+    to: DeliveryState,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    due_at: datetime,
+    step: str,
+) -> None:
+    """Move deliveries to state `to`.
+
+    Parameters
+    ----------
+    rows
+        One mapping per delivery: `id`, `revision`, and the same further columns in each.
+    due_at
+        When the reconciler may nudge, should the move leave them in flight.
+    step
+        The service, for the metrics.
+    """
+    if not rows:
+        return
+    extra = set(rows[0]) - {"id", "revision"}
+    statement = (
+        update(_delivery)
+        .where(
+            _delivery.c.id == bindparam("b_id"),
+            _delivery.c.revision == bindparam("b_revision"),
+            _delivery.c.state.in_(sources_of(to)),
+        )
+        .values(
+            {name: bindparam(f"v_{name}") for name in extra}
+            | {"state": to, "changed_at": now(), "due_at": due_at, "nudges": 0}
+        )
+    )
+    await connection.execute(
+        statement,
+        [
+            {"b_id": row["id"], "b_revision": row["revision"]}
+            | {f"v_{name}": row[name] for name in extra}
+            for row in rows
+        ],
+    )
+    telemetry.INSTANCES.labels(step, to.value).inc(len(rows))
+
+
+async def postpone(
+    connection: Connection, rows: Sequence[Mapping[str, Any]], *, due_at: datetime
+) -> None:
+    """Note in the ledger why deliveries wait (`id`, `attempts`, `reason`, `detail` each)."""
+    if not rows:
+        return
+    await connection.execute(
+        update(_delivery)
+        .where(_delivery.c.id == bindparam("b_id"), _delivery.c.state.in_(IN_FLIGHT))
+        .values(
+            attempts=_delivery.c.attempts + 1,
+            reason=bindparam("v_reason"),
+            detail=bindparam("v_detail"),
+            due_at=due_at,
+        ),
+        [{"b_id": row["id"], "v_reason": row["reason"], "v_detail": row["detail"]} for row in rows],
+    )
+
+
+Assigned = list[tuple[int, int, list[int]]]
+"""Deliveries as events name them: (transfer id, series id, at most 64 delivery ids)."""
+
+
+async def assign(
+    connection: Connection,
+    transfer_ids: Iterable[int],
+    *,
+    patience: float,
+    instance_ids: Iterable[int] | None = None,
+) -> Assigned:
+    """Give the instances of the transfers' studies a delivery, where they have none.
+
+    The caller holds the locks of those studies (see `lock_studies`), so that no instance arrives
+    unseen meanwhile.
+
+    Parameters
+    ----------
+    patience
+        Seconds until the reconciler may nudge.
+    instance_ids
+        Only these instances; all of them by default.
+    """
+    wanted = list(transfer_ids)
+    if not wanted:
+        return []
+    moment = now()
+    source = (
+        select(
+            _transfer.c.id,
+            _instance.c.id,
+            _series.c.id,
+            _instance.c.revision,
+            literal(DeliveryState.ASSIGNED.value),
+            literal(0),
+            literal(""),
+            literal(moment + timedelta(seconds=patience), _delivery.c.due_at.type),
+            literal(0),
+            literal(moment, _delivery.c.changed_at.type),
+        )
+        .join_from(_transfer, _series, _series.c.study_id == _transfer.c.study_id)
+        .join(_instance, _instance.c.series_id == _series.c.id)
+        .where(
+            _transfer.c.id.in_(wanted),
+            ~exists().where(
+                _delivery.c.transfer_id == _transfer.c.id, _delivery.c.instance_id == _instance.c.id
+            ),
+        )
+        .order_by(_series.c.id, _instance.c.id)
+    )
+    if instance_ids is not None:
+        source = source.where(_instance.c.id.in_(list(instance_ids)))
+    columns = ["transfer_id", "instance_id", "series_id", "revision", "state", "attempts",
+               "detail", "due_at", "nudges", "changed_at"]  # fmt: skip
+    result = await connection.execute(
+        insert_or(connection, _delivery)
+        .from_select(columns, source)
+        .on_conflict_do_nothing(index_elements=["transfer_id", "instance_id"])
+        .returning(_delivery.c.transfer_id, _delivery.c.series_id, _delivery.c.id)
+    )
+    rows = result.all()
+    telemetry.INSTANCES.labels("classifier", DeliveryState.ASSIGNED.value).inc(len(rows))
+    await run(connection, {row[0] for row in rows})
+    return in_batches(rows)
+
+
+def in_batches(rows: Iterable[Sequence[int]]) -> Assigned:
+    """Rows of (transfer id, series id, delivery id) as events name them: by series, 64 at most."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for transfer_id, series_id, delivery_id in rows:
+        groups.setdefault((transfer_id, series_id), []).append(delivery_id)
+    return [
+        (*group, ids[start : start + BATCH])
+        for group, ids in groups.items()
+        for start in range(0, len(ids), BATCH)
+    ]
+
+
+async def renew(
+    connection: Connection, instance_ids: Iterable[int], *, patience: float
+) -> Assigned:
+    """Start the deliveries of changed instances again, with the current revision."""
+    wanted = list(instance_ids)
+    if not wanted:
+        return []
+    current = (
+        select(_instance.c.revision)
+        .where(_instance.c.id == _delivery.c.instance_id)
+        .scalar_subquery()
+    )
+    result = await connection.execute(
+        update(_delivery)
+        .where(_delivery.c.instance_id.in_(wanted))
+        .values(
+            revision=current,
+            state=DeliveryState.ASSIGNED,
+            reason=None,
+            detail="",
+            changed_at=now(),
+            due_at=now() + timedelta(seconds=patience),
+            nudges=0,
+        )
+        .returning(_delivery.c.transfer_id, _delivery.c.series_id, _delivery.c.id)
+    )
+    rows = result.all()
+    await run(connection, {row[0] for row in rows})
+    return in_batches(rows)
+
+
+async def retry_failed(connection: Connection, transfer_id: int, *, patience: float) -> Assigned:
+    """Start a transfer's failed deliveries again."""
+    result = await connection.execute(
+        update(_delivery)
+        .where(_delivery.c.transfer_id == transfer_id, _delivery.c.state == DeliveryState.FAILED)
+        .values(
+            state=DeliveryState.ASSIGNED,
+            reason=None,
+            detail="",
+            attempts=0,
+            changed_at=now(),
+            due_at=now() + timedelta(seconds=patience),
+            nudges=0,
+        )
+        .returning(_delivery.c.transfer_id, _delivery.c.series_id, _delivery.c.id)
+    )
+    rows = result.all()
+    await run(connection, {row[0] for row in rows})
+    return in_batches(rows)

@@ -1,0 +1,1 @@
+"""Schema changes, one after the other; run by `shared.ledger.schema`."""

@@ -1,0 +1,72 @@
+"""The states of deliveries and transfers, and their legal moves: the one place that knows them."""
+
+from enum import StrEnum
+
+
+class DeliveryState(StrEnum):
+    """Where one instance is on its way to one project (law 2)."""
+
+    ASSIGNED = "assigned"
+    """The original waits to be de-identified."""
+    ANONYMIZED = "anonymized"
+    """The de-identified copy waits to be sent."""
+    FORWARDED = "forwarded"
+    """The destination has it."""
+    HELD = "held"
+    """A person must look at it before it goes on."""
+    FAILED = "failed"
+    """The destination refused it, or trying was given up."""
+
+
+class TransferState(StrEnum):
+    """How far a study is on its way to one project."""
+
+    REQUESTED = "requested"
+    """Asked for; its instances are not assigned yet."""
+    RUNNING = "running"
+    """Some instances are in flight."""
+    COMPLETE = "complete"
+    """Every instance is delivered."""
+    ATTENTION = "attention"
+    """Nothing is in flight, but some instances are held or failed."""
+
+
+class ProjectState(StrEnum):
+    """Whether a project takes images."""
+
+    DRAFT = "draft"
+    ACTIVE = "active"
+    CLOSED = "closed"
+
+
+IN_FLIGHT = frozenset({DeliveryState.ASSIGNED, DeliveryState.ANONYMIZED})
+
+_D, _T = DeliveryState, TransferState
+
+DELIVERY_MOVES: dict[DeliveryState, frozenset[DeliveryState]] = {
+    _D.ASSIGNED: frozenset({_D.ANONYMIZED, _D.HELD, _D.FAILED}),
+    # Back to assigned when the copy is gone from the spool: it can be made again.
+    _D.ANONYMIZED: frozenset({_D.FORWARDED, _D.FAILED, _D.ASSIGNED}),
+    # Back to assigned when a changed instance arrived, or a person asked for another try.
+    _D.FORWARDED: frozenset({_D.ASSIGNED}),
+    _D.HELD: frozenset({_D.ASSIGNED}),
+    _D.FAILED: frozenset({_D.ASSIGNED}),
+}
+
+TRANSFER_MOVES: dict[TransferState, frozenset[TransferState]] = {
+    _T.REQUESTED: frozenset({_T.RUNNING}),
+    _T.RUNNING: frozenset({_T.COMPLETE, _T.ATTENTION}),
+    # Late and changed instances reopen a transfer, and so does a retry.
+    _T.COMPLETE: frozenset({_T.RUNNING}),
+    _T.ATTENTION: frozenset({_T.RUNNING}),
+}
+
+
+def sources_of(state: DeliveryState) -> list[DeliveryState]:
+    """The states from which a delivery may move to `state`."""
+    return [source for source, targets in DELIVERY_MOVES.items() if state in targets]
+
+
+def transfer_sources_of(state: TransferState) -> list[TransferState]:
+    """The states from which a transfer may move to `state`."""
+    return [source for source, targets in TRANSFER_MOVES.items() if state in targets]

@@ -1,0 +1,96 @@
+"""What arrived: associations, studies, series, instances, and what could not be catalogued."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, ForeignKey, String, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from shared.ledger.columns import Document, reference, row_id
+from shared.ledger.tables.base import moment
+
+
+def _association() -> Column[Any]:
+    return Column(String(32), ForeignKey("association.id"), nullable=False, index=True)
+
+
+class Association(SQLModel, table=True):
+    """One connection that brought images."""
+
+    id: str = Field(max_length=32, primary_key=True)
+    """Also the name of its folder in the spool's inbox."""
+    calling_aet: str = Field(max_length=16)
+    called_aet: str = Field(max_length=16)
+    peer_address: str = Field(max_length=64)
+    opened_at: datetime = moment()
+    closed_at: datetime | None = moment(nullable=True)
+    completed: bool = False
+    """Whether it was released, not aborted or lost."""
+
+
+class Study(SQLModel, table=True):
+    """A study as received; patient data lives here and in the spool only (law 5)."""
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    study_instance_uid: str = Field(max_length=64, unique=True)
+    patient_id: str = Field(default="", max_length=64)
+    patient_name: str = Field(default="", max_length=324)
+    patient_birth_date: str = Field(default="", max_length=8)
+    patient_sex: str = Field(default="", max_length=16)
+    accession_number: str = Field(default="", max_length=64)
+    study_date: str = Field(default="", max_length=8, index=True)
+    study_description: str = Field(default="", max_length=64)
+    routing_note: str = Field(default="", max_length=64)
+    """Why a rule that matched did not assign the study (a word of `shared.admission`)."""
+    first_received_at: datetime = moment()
+    last_received_at: datetime = moment(index=True)
+
+
+class Series(SQLModel, table=True):
+    """A series as received."""
+
+    __table_args__ = (UniqueConstraint("study_id", "series_instance_uid"),)
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    study_id: int = Field(sa_column=reference("study.id"))
+    series_instance_uid: str = Field(max_length=64)
+    modality: str = Field(default="", max_length=16)
+    series_number: str = Field(default="", max_length=12)
+    series_description: str = Field(default="", max_length=64)
+    facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(Document, nullable=False))
+    """The header facts of the series JSON."""
+    first_received_at: datetime = moment()
+
+
+class Instance(SQLModel, table=True):
+    """An image or other object as received."""
+
+    __table_args__ = (UniqueConstraint("series_id", "sop_instance_uid"),)
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    series_id: int = Field(sa_column=reference("series.id"))
+    sop_instance_uid: str = Field(max_length=64)
+    sop_class_uid: str = Field(max_length=64)
+    transfer_syntax_uid: str = Field(max_length=64)
+    spool_key: str = Field(max_length=300)
+    """The file of the current revision."""
+    size: int = Field(sa_column=Column(row_id().type, nullable=False))
+    """Bytes of the file."""
+    digest: str = Field(max_length=32)
+    """XXH3-128 of the data set, hexadecimal: tells a repeat from a change."""
+    revision: int = 1
+    """Rises when the same SOP Instance UID arrives with other content."""
+    association_id: str = Field(sa_column=_association())
+    received_at: datetime = moment()
+
+
+class Quarantine(SQLModel, table=True):
+    """A file that arrived and could not be catalogued, held for a person (law 4)."""
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    spool_key: str = Field(max_length=300, unique=True)
+    association_id: str = Field(sa_column=_association())
+    reason: str = Field(max_length=32)
+    detail: str = Field(default="", max_length=200)
+    size: int = Field(sa_column=Column(row_id().type, nullable=False))
+    received_at: datetime = moment()

@@ -1,0 +1,94 @@
+"""A study on its way to a project: the transfer, and one delivery per instance (law 2)."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Index, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from shared.ledger.columns import Document, reference, row_id
+from shared.ledger.states import IN_FLIGHT, DeliveryState, TransferState
+from shared.ledger.tables.base import moment
+
+_IN_FLIGHT = text("state IN ({})".format(", ".join(f"'{state}'" for state in sorted(IN_FLIGHT))))
+
+
+class Transfer(SQLModel, table=True):
+    """A study assigned to a project, a participant, an event and a site."""
+
+    __table_args__ = (UniqueConstraint("study_id", "project_id"),)
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    study_id: int = Field(sa_column=reference("study.id"))
+    project_id: int = Field(sa_column=reference("project.id", index=True))
+    participant_id: int = Field(sa_column=reference("participant.id", index=True))
+    event: str = Field(default="", max_length=64)
+    site: str = Field(default="", max_length=64)
+    state: str = Field(default=TransferState.REQUESTED, max_length=16, index=True)
+    requested_by: str = Field(max_length=64)
+    """`rest`, or `rule`."""
+    rule_id: int | None = Field(default=None, sa_column=reference("routing_rule.id", nullable=True))
+    requested_at: datetime = moment()
+    changed_at: datetime = moment()
+
+
+class Delivery(SQLModel, table=True):
+    """One instance on its way to one project."""
+
+    __table_args__ = (
+        UniqueConstraint("transfer_id", "instance_id"),
+        Index("ix_delivery_transfer_id_state", "transfer_id", "state"),
+        Index(
+            "ix_delivery_due",
+            "due_at",
+            postgresql_where=_IN_FLIGHT,
+            sqlite_where=_IN_FLIGHT,
+        ),
+    )
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    transfer_id: int = Field(sa_column=reference("transfer.id"))
+    instance_id: int = Field(sa_column=reference("instance.id", index=True))
+    series_id: int = Field(sa_column=reference("series.id"))
+    revision: int
+    """The instance's revision that this delivery is about."""
+    state: str = Field(default=DeliveryState.ASSIGNED, max_length=16)
+    released_sop_uid: str | None = Field(default=None, max_length=64)
+    released_key: str | None = Field(default=None, max_length=300)
+    """The de-identified copy in the spool."""
+    attempts: int = 0
+    """How often sending was tried."""
+    reason: str | None = Field(default=None, max_length=32)
+    """A `shared.errors.Reason`: why it waits, is held or failed; or None."""
+    detail: str = Field(default="", max_length=200)
+    """Technical detail (a DIMSE status, say), without patient data."""
+    due_at: datetime = moment()
+    """While in flight: when the reconciler may nudge."""
+    nudges: int = 0
+    changed_at: datetime = moment()
+
+
+class Release(SQLModel, table=True):
+    """Which released StudyInstanceUID a study has in a project: deletions need it, and people's
+    right to be informed.
+    """
+
+    __table_args__ = (UniqueConstraint("project_id", "study_id"),)
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    project_id: int = Field(sa_column=reference("project.id"))
+    study_id: int = Field(sa_column=reference("study.id"))
+    released_study_uid: str = Field(max_length=64, index=True)
+    released_at: datetime = moment()
+
+
+class Finding(SQLModel, table=True):
+    """Why an instance is held, with evidence for the person who decides."""
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    delivery_id: int = Field(sa_column=reference("delivery.id", index=True))
+    reason: str = Field(max_length=32)
+    evidence: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(Document, nullable=False)
+    )
+    found_at: datetime = moment()

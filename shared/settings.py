@@ -1,0 +1,152 @@
+"""Every knob of Sluse: one documented field each, set by `SLUSE_<NAME>` in the environment.
+
+Times are in seconds.
+Read once, in `main`; nothing reads configuration at import.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.identity import AE_TITLE, MasterKey
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """The settings of a service."""
+
+    model_config = SettingsConfigDict(env_prefix="SLUSE_", extra="ignore", frozen=True)
+
+    # Where the truth lives
+    database_url: SecretStr = Field(
+        SecretStr("sqlite+aiosqlite:///data/sluse.db"),
+        description="`postgresql+asyncpg://user:password@host/name`, or SQLite for one machine.",
+    )
+    database_pool: int = Field(10, ge=1, description="Database connections per process.")
+    spool_url: str = Field("file:data/spool", description="Where image files live: `file:///path`.")
+    master_key: SecretStr | None = Field(
+        None, description="Key that encrypts the projects' secrets; or use SLUSE_MASTER_KEY_FILE."
+    )
+    master_key_file: Path = Field(
+        Path("data/master.key"), description="File holding the master key. Back it up: see README."
+    )
+    create_master_key: bool = Field(
+        False, description="Make the master key file when it is missing (`sluse up` does)."
+    )
+
+    # The bus
+    bus_url: SecretStr = Field(
+        SecretStr("memory://"), description="`amqp://user:password@host/vhost`, or `memory://`."
+    )
+    bus_heartbeat: int = Field(30, ge=2, description="AMQP heartbeat, seconds.")
+    retry_delays: tuple[Seconds, ...] = Field(
+        (10, 60, 600, 3600),
+        min_length=1,
+        description="Waits before the first, second, … further try; the last one repeats. JSON.",
+    )
+    max_attempts: int = Field(
+        5, ge=1, description="Tries after unexpected errors before a message is dead-lettered."
+    )
+
+    # The reconciler
+    reconcile_every: Seconds = Field(30, description="How often unfinished work is looked for.")
+    patience: Seconds = Field(120, description="Age at which unfinished work is nudged again.")
+
+    # The DICOM door
+    dicom_host: str = Field("0.0.0.0", description="Address the receiver listens on.")  # noqa: S104
+    dicom_port: Port = Field(11112, description="Port of the receiver; 0 chooses a free one.")
+    ae_title: str = Field("SLUSE", pattern=f"^{AE_TITLE}$", description="Sluse's own AE title.")
+    max_associations: int = Field(64, ge=1, description="Associations open at once, in all.")
+    max_pdu: int = Field(
+        131072, ge=4096, le=1 << 24, description="Largest PDU asked for, bytes (PS3.8 D.1)."
+    )
+    network_timeout: Seconds = Field(
+        60, description="Idle time after which an association is given up."
+    )
+    ae_refresh: Seconds = Field(5, description="How often the accepted AE titles are re-read.")
+
+    # Work in batches
+    flush_after: Seconds = Field(
+        0.05, description="Longest wait before received images are announced."
+    )
+    workers: int = Field(
+        0, ge=0, description="De-identification processes of this anonymizer; 0: one per core."
+    )
+    instance_timeout: Seconds = Field(
+        300, description="Longest time one image may take to de-identify."
+    )
+
+    # The research PACS
+    association_idle: Seconds = Field(
+        10, description="How long an idle association to a PACS is kept open."
+    )
+
+    # People and dashboards
+    http_host: str = Field(
+        "127.0.0.1", description="Address of the web page and REST API (loopback only, see README)."
+    )
+    http_port: Port = Field(8080, description="Port of the web page and REST API; 0: a free one.")
+    metrics_port: Port = Field(
+        0, description="Port of /metrics for services without HTTP of their own; 0: none."
+    )
+    log_format: str = Field("json", pattern="^(json|text)$", description="`json` or `text`.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Log level.")
+
+    @field_validator("http_host")
+    @classmethod
+    def _loopback_only(cls, host: str) -> str:
+        """Without user accounts, the API must not leave the machine."""
+        if host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError(
+                "the API has no user accounts, so it only listens on this machine (127.0.0.1); "
+                "reach it from elsewhere through an authenticating proxy or an SSH tunnel"
+            )
+        return host
+
+    @model_validator(mode="after")
+    def _spool_is_a_folder(self) -> Self:
+        _ = self.spool_path
+        return self
+
+    @property
+    def spool_path(self) -> Path:
+        """The folder of `spool_url`."""
+        url = urlsplit(self.spool_url)
+        if url.scheme != "file" or url.netloc not in ("", "localhost") or not url.path:
+            raise ValueError("spool_url must look like file:///var/lib/sluse/spool")
+        return Path(unquote(url.path))
+
+    def load_master_key(self) -> MasterKey:
+        """The master key, from the environment or its file.
+
+        Raises
+        ------
+        MasterKeyError
+            There is no key and none may be made, or what is there is none.
+        """
+        if self.master_key is not None:
+            return MasterKey(self.master_key.get_secret_value())
+        if self.create_master_key:
+            return MasterKey.from_file_or_new(self.master_key_file)
+        return MasterKey.from_file(self.master_key_file)
+
+
+def embedded(data: Path, **knobs: object) -> Settings:
+    """The settings of `sluse up`: everything below one folder, in one process."""
+    folder = data.resolve()
+    return Settings.model_validate(
+        {
+            "database_url": f"sqlite+aiosqlite:///{folder / 'sluse.db'}",
+            "spool_url": (folder / "spool").as_uri(),
+            "master_key_file": folder / "master.key",
+            "create_master_key": True,
+            "bus_url": "memory://",
+        }
+        | Settings().model_dump(exclude_unset=True)
+        | knobs
+    )
