@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pydicom
 from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from demo.phantoms import Study
 
@@ -49,9 +51,10 @@ def leaks(copy: Dataset, secrets: dict[str, str]) -> list[str]:
     header = Dataset()
     for tag in copy.keys() - {0x7FE00010}:
         header[tag] = copy[tag]
-    header.file_meta = copy.file_meta
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian  # never deflated
     written = BytesIO()
-    pydicom.dcmwrite(written, header, enforce_file_format=True)
+    pydicom.dcmwrite(written, header)
     haystack = written.getvalue().lower()
     return [
         name

@@ -7,9 +7,9 @@ from pynetdicom.sop_class import Verification
 
 
 class StandInPacs:
-    """Listens on a port of its own; `folder` then holds one file per SOP Instance UID."""
+    """Listens on this machine; `folder` then holds one file per SOP Instance UID."""
 
-    def __init__(self, folder: Path, ae_title: str = "RESEARCHPACS") -> None:
+    def __init__(self, folder: Path, ae_title: str = "RESEARCHPACS", port: int = 0) -> None:
         self.ae_title, self._folder = ae_title, folder
         folder.mkdir(parents=True, exist_ok=True)
         _config.UNRESTRICTED_STORAGE_SERVICE = True
@@ -19,7 +19,7 @@ class StandInPacs:
         entity.maximum_pdu_size = 131072
         self._entity = entity
         self._server = entity.start_server(
-            ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
+            ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
         )
 
     @property

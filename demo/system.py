@@ -59,6 +59,11 @@ class System:
             self._process.kill()
         self.client.close()
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def get(self, path: str, **query: Any) -> Any:
         """Read a resource."""
         return self._body(self.client.get(path, params=query))

@@ -1,4 +1,4 @@
-"""Make the virtual environment from a hashed lock file: python3 scripts/environment.py VENV LOCK."""
+"""Make the virtual environment from a hashed lock file: scripts/environment.py VENV LOCK."""
 
 import subprocess
 import sys
@@ -12,13 +12,13 @@ def main(target: Path, lock: Path) -> None:
     """Create `target`, install exactly what `lock` pins, then this checkout without its index."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         found = ".".join(map(str, sys.version_info[:2]))
-        sys.exit(f"Sluse needs Python 3.11 to 3.13; {sys.executable} is {found}. Try: make PYTHON=python3.12 …")
+        sys.exit(f"Sluse needs Python 3.11 to 3.13, this is {found}. Try: make PYTHON=python3.12 …")
     if not (target / "bin" / "python").exists():
         print(f"Making the virtual environment {target} …", flush=True)
         try:
             venv.create(target, with_pip=True)
         except (subprocess.CalledProcessError, ImportError):
-            sys.exit("Python's venv module is incomplete here. On Debian or Ubuntu: apt-get install python3-venv")
+            sys.exit("Python's venv module is incomplete. On Debian: apt-get install python3-venv")
     python = target / "bin" / "python"
     print(f"Installing the packages pinned in {lock} …", flush=True)
     pip = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]

@@ -12,12 +12,13 @@ from services.anonymizer.jobs import Done
 from services.anonymizer.pool import Pool
 from services.anonymizer.work import Work, load
 from shared import telemetry
+from shared.batch import Asked
 from shared.bus import ANONYMIZER_ASSIGNED, Message, Outcome
 from shared.errors import Reason
-from shared.events import DeliveryEvent, InstanceAnonymized, InstanceAssigned, InstanceHeld
+from shared.events import InstanceAnonymized, InstanceAssigned, InstanceHeld
 from shared.identity import MasterKey
 from shared.ledger import Ledger
-from shared.ledger.deliveries import in_batches
+from shared.ledger.deliveries import Waiting, postpone
 from shared.settings import Settings
 
 log = telemetry.logger("anonymizer")
@@ -29,7 +30,7 @@ class _Sorted:
 
     written: list[Work] = field(default_factory=list)
     held: list[tuple[Work, Done]] = field(default_factory=list)
-    waiting: list[tuple[Work, Done]] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
 
 
 class AssignedConsumer:
@@ -45,31 +46,20 @@ class AssignedConsumer:
 
     async def handle(self, batch: Sequence[Message], outcome: Outcome) -> None:
         """De-identify a batch, note how it went, announce it."""
-        asked: dict[int, Message] = {}
-        for message in batch:
-            if isinstance(message.event, InstanceAssigned):
-                asked |= dict.fromkeys(message.event.delivery_ids, message)
+        asked = Asked(batch, InstanceAssigned)
         async with self._ledger.reading() as connection:
-            work, made_before = await load(connection, asked, self._master_key)
+            work, made_before = await load(connection, asked.ids, self._master_key)
         done = await self._pool.do([one.job for one in work])
         went = self._sort(zip(work, done, strict=True), asked)
         async with self._ledger.transaction() as connection:
             await results.note_written(connection, went.written, self._settings)
             await results.note_held(connection, went.held)
-            await results.note_waiting(
-                connection,
-                went.waiting,
-                {one.job.delivery_id: asked[one.job.delivery_id].envelope.attempt
-                 for one, _ in went.waiting},
-                self._settings,
-            )  # fmt: skip
+            await postpone(connection, went.waiting, self._settings)
         written = [one.place for one in went.written]
-        _announce(outcome, InstanceAnonymized, written + made_before, asked)
-        _announce(outcome, InstanceHeld, [one.place for one, _ in went.held], asked)
-        for one, _ in went.waiting:
-            cause = asked[one.job.delivery_id]
-            alone = {"delivery_ids": (one.job.delivery_id,)}
-            outcome.retry(cause.event.model_copy(update=alone), cause)
+        asked.announce(outcome, InstanceAnonymized, written + made_before)
+        asked.announce(outcome, InstanceHeld, [one.place for one, _ in went.held])
+        for one in went.waiting:
+            asked.retry(outcome, one.delivery_id)
         log.info(
             "de-identified",
             written=len(went.written),
@@ -86,28 +76,22 @@ class AssignedConsumer:
                 connection, [(one, Done(one.job.delivery_id, held=reason)) for one in work]
             )
 
-    def _sort(self, done: Iterable[tuple[Work, Done]], asked: dict[int, Message]) -> _Sorted:
+    def _sort(self, done: Iterable[tuple[Work, Done]], asked: Asked) -> _Sorted:
         went = _Sorted()
         for one, result in done:
-            tries = asked[one.job.delivery_id].envelope.attempt + 1
-            gone = result.waits is Reason.SPOOL_FILE_MISSING
-            if gone and tries >= self._settings.max_attempts:
+            attempt = asked.attempt(one.job.delivery_id)
+            if result.waits and self._pointless(result.waits, attempt):
                 result = replace(result, held=result.waits, waits=None)
             if result.held:
                 went.held.append((one, result))
             elif result.waits:
-                went.waiting.append((one, result))
+                went.waiting.append(
+                    Waiting(one.job.delivery_id, attempt, result.waits, result.detail)
+                )
             else:
                 went.written.append(one)
         return went
 
-
-def _announce(
-    outcome: Outcome,
-    kind: type[DeliveryEvent],
-    places: list[tuple[int, int, int]],
-    asked: dict[int, Message],
-) -> None:
-    for transfer_id, series_id, ids in in_batches(places):
-        event = kind(transfer_id=transfer_id, series_id=series_id, delivery_ids=tuple(ids))
-        outcome.publish(event, asked[ids[0]])
+    def _pointless(self, reason: Reason, attempt: int) -> bool:
+        """Whether to stop trying: an original that is gone does not come back by itself."""
+        return reason is Reason.SPOOL_FILE_MISSING and attempt + 1 >= self._settings.max_attempts

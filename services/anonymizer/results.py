@@ -1,6 +1,6 @@
 """Notes in the ledger how de-identification went."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import insert
@@ -9,7 +9,7 @@ from services.anonymizer.jobs import Done
 from services.anonymizer.work import Work
 from shared.clock import now
 from shared.ledger import Connection
-from shared.ledger.deliveries import move, postpone
+from shared.ledger.deliveries import move
 from shared.ledger.states import DeliveryState
 from shared.ledger.tables import Delivery, Finding, Release, core
 from shared.ledger.transfers import settle
@@ -84,20 +84,3 @@ async def note_held(connection: Connection, held: Sequence[tuple[Work, Done]]) -
         ],
     )
     await settle(connection, {one.transfer_id for one, _ in held})
-
-
-async def note_waiting(
-    connection: Connection,
-    waiting: Sequence[tuple[Work, Done]],
-    attempts: Mapping[int, int],
-    settings: Settings,
-) -> None:
-    """The images are tried again; `attempts` says by delivery how often they have been before."""
-    for one, done in waiting:
-        delays = settings.retry_delays
-        delay = delays[min(attempts[one.job.delivery_id], len(delays) - 1)]
-        await postpone(
-            connection,
-            [{"id": one.job.delivery_id, "reason": done.waits, "detail": done.detail}],
-            due_at=now() + timedelta(seconds=delay + settings.patience),
-        )

@@ -9,6 +9,7 @@ from services.anonymizer.engine import Plan
 from services.anonymizer.jobs import Job
 from shared.identity import MasterKey, keyed_uid
 from shared.ledger import Connection
+from shared.ledger.deliveries import Place
 from shared.ledger.states import DeliveryState
 from shared.ledger.tables import (
     Delivery,
@@ -41,20 +42,20 @@ class Work:
     released_sop_uid: str
 
     @property
-    def place(self) -> tuple[int, int, int]:
-        """(transfer id, series id, delivery id), as events name it."""
+    def place(self) -> Place:
+        """Where it belongs."""
         return self.transfer_id, self.series_id, self.job.delivery_id
 
 
 async def load(
     connection: Connection, delivery_ids: Iterable[int], master_key: MasterKey
-) -> tuple[list[Work], list[tuple[int, int, int]]]:
+) -> tuple[list[Work], list[Place]]:
     """What is to be done about deliveries.
 
     Returns
     -------
-    The work, and `(transfer id, series id, delivery id)` of those whose copy is made already: a
-    repeated message, or a process that ended between commit and publish.
+    The work, and the deliveries whose copy is made already: a repeated message, or a process that
+    ended between commit and publish.
     """
     rows = await connection.execute(
         select(

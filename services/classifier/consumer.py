@@ -7,7 +7,7 @@
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from services.classifier.arrivals import Arrival, Unusable, examine
 from services.classifier.assignment import assign_arrived
@@ -80,7 +80,7 @@ class ReceivedConsumer:
         async with self._ledger.transaction() as connection:
             await record_senders(connection, senders)
             await quarantine(connection, self._spool, left)
-        self._spool.discard(keys)
+        self._clear(keys, senders)
 
     def _look(
         self, keys: list[str], closed: set[str]
@@ -109,7 +109,7 @@ class ReceivedConsumer:
         totals: dict[int, int],
         senders: dict[str, Sender],
     ) -> None:
-        """Write the series JSON, and take off the inbox what the ledger has."""
+        """Write the series JSON, and clear the inbox."""
         facts = {(one.study_uid, one.series_uid): one.facts for one in reversed(arrivals)}
         connection_of = {
             (one.study_uid, one.series_uid): senders[self._spool.association_of(one.key)]
@@ -130,6 +130,10 @@ class ReceivedConsumer:
                     },
                 },
             )
+        self._clear(keys, senders)
+
+    def _clear(self, keys: Iterable[str], senders: dict[str, Sender]) -> None:
+        """Take off the inbox what the ledger has, and what is empty then."""
         self._spool.discard(keys)
         for association_id, sender in senders.items():
             if sender.closed_at:

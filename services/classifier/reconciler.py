@@ -180,7 +180,7 @@ class Reconciler:
                     .where(_delivery.c.id.in_(ids))
                     .values(nudges=nudges + 1, due_at=moment + timedelta(seconds=wait))
                 )
-        return in_batches([row[:3] for row in rows])
+        return in_batches((row.transfer_id, row.series_id, row.id) for row in rows)
 
     async def _make_everything_due(self) -> None:
         async with self._ledger.transaction() as connection:

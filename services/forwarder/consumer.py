@@ -4,18 +4,18 @@ Copies go to their projects' destinations; then one transaction notes what each 
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from services.forwarder.destinations import Destinations
 from services.forwarder.outcome import Answer, Verdict
 from services.forwarder.work import Work, load
 from shared import telemetry
+from shared.batch import Asked
 from shared.bus import FORWARDER_ANONYMIZED, Message, Outcome
 from shared.clock import now
 from shared.errors import Reason
-from shared.events import DeliveryEvent, InstanceAnonymized, InstanceFailed, InstanceForwarded
+from shared.events import InstanceAnonymized, InstanceFailed, InstanceForwarded
 from shared.ledger import Connection, Ledger
-from shared.ledger.deliveries import in_batches, move, postpone
+from shared.ledger.deliveries import Waiting, move, postpone
 from shared.ledger.states import DeliveryState
 from shared.ledger.transfers import settle
 from shared.settings import Settings
@@ -39,27 +39,29 @@ class AnonymizedConsumer:
 
     async def handle(self, batch: Sequence[Message], outcome: Outcome) -> None:
         """Send a batch, note the answers, announce them."""
-        asked: dict[int, Message] = {}
-        for message in batch:
-            if isinstance(message.event, InstanceAnonymized):
-                asked |= dict.fromkeys(message.event.delivery_ids, message)
+        asked = Asked(batch, InstanceAnonymized)
         async with self._ledger.reading() as connection:
-            work = await load(connection, asked, self._spool)
+            work = await load(connection, asked.ids, self._spool)
         answered = await self._destinations.send(work)
         sent, failed, waiting, lost = _sorted(answered)
         async with self._ledger.transaction() as connection:
-            await self._note(connection, DeliveryState.FORWARDED, sent)
-            await self._note(connection, DeliveryState.FAILED, failed)
+            await _note(connection, DeliveryState.FORWARDED, sent)
+            await _note(connection, DeliveryState.FAILED, failed)
             # The copy is gone from the spool: the reconciler has it made again.
-            await self._note(connection, DeliveryState.ASSIGNED, lost)
-            await self._note_waiting(connection, waiting, asked)
+            await _note(connection, DeliveryState.ASSIGNED, lost)
+            await postpone(
+                connection,
+                [
+                    Waiting(one.id, asked.attempt(one.id), answer.reason, answer.detail)
+                    for one, answer in waiting
+                ],
+                self._settings,
+            )
             await settle(connection, {one.transfer_id for one, _ in sent + failed})
-        _announce(outcome, InstanceForwarded, sent, asked)
-        _announce(outcome, InstanceFailed, failed, asked)
+        asked.announce(outcome, InstanceForwarded, [one.place for one, _ in sent])
+        asked.announce(outcome, InstanceFailed, [one.place for one, _ in failed])
         for one, _ in waiting:
-            cause = asked[one.parcel.delivery_id]
-            alone = {"delivery_ids": (one.parcel.delivery_id,)}
-            outcome.retry(cause.event.model_copy(update=alone), cause)
+            asked.retry(outcome, one.id)
         log.info(
             "forwarded",
             sent=len(sent),
@@ -74,45 +76,26 @@ class AnonymizedConsumer:
         async with self._ledger.transaction() as connection:
             work = await load(connection, message.event.delivery_ids, self._spool)
             failed = [(one, Answer(Verdict.REJECT, reason)) for one in work]
-            await self._note(connection, DeliveryState.FAILED, failed)
+            await _note(connection, DeliveryState.FAILED, failed)
             await settle(connection, {one.transfer_id for one in work})
 
-    async def _note(
-        self, connection: Connection, state: DeliveryState, answered: list[Answered]
-    ) -> None:
-        await move(
-            connection,
-            state,
-            [
-                {
-                    "id": one.parcel.delivery_id,
-                    "revision": one.revision,
-                    "reason": answer.reason,
-                    "detail": answer.detail,
-                }
-                for one, answer in answered
-            ],
-            due_at=now(),
-            step="forwarder",
-        )
 
-    async def _note_waiting(
-        self, connection: Connection, waiting: list[Answered], asked: dict[int, Message]
-    ) -> None:
-        delays = self._settings.retry_delays
-        by_attempt: dict[int, list[Answered]] = {}
-        for one, answer in waiting:
-            attempt = asked[one.parcel.delivery_id].envelope.attempt
-            by_attempt.setdefault(min(attempt, len(delays) - 1), []).append((one, answer))
-        for attempt, some in by_attempt.items():
-            await postpone(
-                connection,
-                [
-                    {"id": one.parcel.delivery_id, "reason": answer.reason, "detail": answer.detail}
-                    for one, answer in some
-                ],
-                due_at=now() + timedelta(seconds=delays[attempt] + self._settings.patience),
-            )
+async def _note(connection: Connection, state: DeliveryState, answered: list[Answered]) -> None:
+    await move(
+        connection,
+        state,
+        [
+            {
+                "id": one.id,
+                "revision": one.revision,
+                "reason": answer.reason,
+                "detail": answer.detail,
+            }
+            for one, answer in answered
+        ],
+        due_at=now(),
+        step="forwarder",
+    )
 
 
 def _sorted(
@@ -124,14 +107,3 @@ def _sorted(
     again = [one for one in answered if one[1].verdict is Verdict.RETRY]
     lost = [one for one in again if one[1].reason is Reason.SPOOL_FILE_MISSING]
     return sent, failed, [one for one in again if one not in lost], lost
-
-
-def _announce(
-    outcome: Outcome,
-    kind: type[DeliveryEvent],
-    answered: list[Answered],
-    asked: dict[int, Message],
-) -> None:
-    for transfer_id, series_id, ids in in_batches([one.place for one, _ in answered]):
-        event = kind(transfer_id=transfer_id, series_id=series_id, delivery_ids=tuple(ids))
-        outcome.publish(event, asked[ids[0]])

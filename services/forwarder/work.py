@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from services.forwarder.dimse import Parcel, Peer
 from shared.ledger import Connection
+from shared.ledger.deliveries import Place
 from shared.ledger.states import DeliveryState
 from shared.ledger.tables import Delivery, Destination, Instance, Project, Transfer, core
 from shared.spool import Spool
@@ -26,8 +27,13 @@ class Work:
     series_id: int
 
     @property
-    def place(self) -> tuple[int, int, int]:
-        """(transfer id, series id, delivery id), as events name it."""
+    def id(self) -> int:
+        """Of the delivery."""
+        return self.parcel.delivery_id
+
+    @property
+    def place(self) -> Place:
+        """Where it belongs."""
         return self.transfer_id, self.series_id, self.parcel.delivery_id
 
 

@@ -8,7 +8,7 @@ own channel on it, declares the topology again and consumes until anything about
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Self
 
 import aio_pika
@@ -19,7 +19,7 @@ from yarl import URL
 
 from shared import telemetry
 from shared.bus.base import Consumer, Outcome
-from shared.bus.handling import handle_bodies, take_batch
+from shared.bus.handling import handle_bodies, in_lanes, take_batch
 from shared.bus.topology import API_DEAD, QUEUES, Queue
 from shared.errors import Reason, Retry
 from shared.events import EVENTS, DeadLettered, Envelope, Event
@@ -143,16 +143,8 @@ class AmqpBus:
         except _TROUBLE as error:
             raise Retry(Reason.BUS_AWAY, type(error).__name__) from error
 
-    @asynccontextmanager
-    async def consuming(self, consumer: Consumer, *, lanes: int = 1) -> AsyncIterator[None]:
-        stopping = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(lanes):
-                group.create_task(self._lane(consumer, stopping))
-            try:
-                yield
-            finally:
-                stopping.set()
+    def consuming(self, consumer: Consumer, *, lanes: int = 1) -> AbstractAsyncContextManager[None]:
+        return in_lanes(self._lane, consumer, lanes)
 
     async def depth(self, queue: Queue) -> int:
         try:

@@ -8,8 +8,9 @@ neighbours.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -43,6 +44,23 @@ async def handle_bodies(consumer: Consumer, bodies: Sequence[bytes], max_attempt
     await handling.handle(handling.opened(bodies))
     telemetry.BATCH_SECONDS.labels(consumer.queue.name).observe(time.monotonic() - started)
     return handling.outcome
+
+
+@asynccontextmanager
+async def in_lanes(
+    lane: Callable[[Consumer, asyncio.Event], Coroutine[Any, Any, None]],
+    consumer: Consumer,
+    lanes: int,
+) -> AsyncIterator[None]:
+    """Run `lane` so many times while the block runs; leaving it has them finish."""
+    stopping = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(lanes):
+            group.create_task(lane(consumer, stopping))
+        try:
+            yield
+        finally:
+            stopping.set()
 
 
 class _Handling:
@@ -90,6 +108,7 @@ class _Handling:
             self.outcome.add(outcome)
 
     async def _take_apart(self, messages: list[Message], error: Exception) -> None:
+        self._log(messages[0], error)
         if len(messages) > 1:
             for message in messages:
                 await self.handle([message])
@@ -100,7 +119,6 @@ class _Handling:
             for part in parts:
                 await self.handle([Message(message.envelope, part)])
             return
-        self._log(message, error)
         if isinstance(error, Reject):
             await self._give_up(message, error.reason, error.detail)
         elif message.envelope.attempt + 1 < self._max_attempts:

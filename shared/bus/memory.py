@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Self
 
 from shared.bus.base import Consumer
-from shared.bus.handling import handle_bodies, take_batch
+from shared.bus.handling import handle_bodies, in_lanes, take_batch
 from shared.bus.topology import QUEUES, Queue
 from shared.errors import Reason, Retry
 from shared.events import Envelope, Event
@@ -32,16 +32,8 @@ class MemoryBus:
         for event in events:
             self._route(Envelope.around(event, producer=producer, correlation_id=correlation_id))
 
-    @asynccontextmanager
-    async def consuming(self, consumer: Consumer, *, lanes: int = 1) -> AsyncIterator[None]:
-        stopping = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(lanes):
-                group.create_task(self._lane(consumer, stopping))
-            try:
-                yield
-            finally:
-                stopping.set()
+    def consuming(self, consumer: Consumer, *, lanes: int = 1) -> AbstractAsyncContextManager[None]:
+        return in_lanes(self._lane, consumer, lanes)
 
     async def depth(self, queue: Queue) -> int:
         return self._queues[queue.name].qsize()

@@ -6,21 +6,28 @@ or repeated message changes nothing, and the result of work on an old revision i
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, exists, literal, select, update
+from sqlalchemy import ColumnElement, bindparam, exists, literal, or_, select, update
 
 from shared import telemetry
 from shared.clock import now
+from shared.errors import Reason
 from shared.events import BATCH
 from shared.ledger.database import Connection
 from shared.ledger.states import IN_FLIGHT, DeliveryState, sources_of
 from shared.ledger.tables import Delivery, Instance, Series, Transfer, core
 from shared.ledger.transfers import run
-from shared.ledger.writing import insert_or
+from shared.ledger.writing import clip, insert_or
+from shared.settings import Settings
 
 _delivery, _transfer = core(Delivery), core(Transfer)
 _instance, _series = core(Instance), core(Series)
+
+
+def _in_state(states: Iterable[DeliveryState]) -> ColumnElement[bool]:
+    # Not IN: that can't be expanded for many rows at once.
+    return or_(*(_delivery.c.state == state for state in sorted(states)))
 
 
 async def move(
@@ -50,7 +57,7 @@ async def move(
         .where(
             _delivery.c.id == bindparam("b_id"),
             _delivery.c.revision == bindparam("b_revision"),
-            _delivery.c.state.in_(sources_of(to)),
+            _in_state(sources_of(to)),
         )
         .values(
             {name: bindparam(f"v_{name}") for name in extra}
@@ -68,25 +75,45 @@ async def move(
     telemetry.INSTANCES.labels(step, to.value).inc(len(rows))
 
 
-async def postpone(
-    connection: Connection, rows: Sequence[Mapping[str, Any]], *, due_at: datetime
-) -> None:
-    """Note in the ledger why deliveries wait (`id`, `attempts`, `reason`, `detail` each)."""
-    if not rows:
-        return
-    await connection.execute(
-        update(_delivery)
-        .where(_delivery.c.id == bindparam("b_id"), _delivery.c.state.in_(IN_FLIGHT))
-        .values(
-            attempts=_delivery.c.attempts + 1,
-            reason=bindparam("v_reason"),
-            detail=bindparam("v_detail"),
-            due_at=due_at,
-        ),
-        [{"b_id": row["id"], "v_reason": row["reason"], "v_detail": row["detail"]} for row in rows],
-    )
+class Waiting(NamedTuple):
+    """A delivery whose step is tried again, and why."""
+
+    delivery_id: int
+    attempt: int
+    """How often it has been tried before."""
+    reason: Reason | None
+    detail: str
 
 
+async def postpone(connection: Connection, waiting: Iterable[Waiting], settings: Settings) -> None:
+    """Note why deliveries wait; the reconciler leaves them alone until the bus has tried again."""
+    delays = settings.retry_delays
+    by_delay: dict[float, list[Waiting]] = {}
+    for one in waiting:
+        by_delay.setdefault(delays[min(one.attempt, len(delays) - 1)], []).append(one)
+    for delay, some in by_delay.items():
+        await connection.execute(
+            update(_delivery)
+            .where(_delivery.c.id == bindparam("b_id"), _in_state(IN_FLIGHT))
+            .values(
+                attempts=_delivery.c.attempts + 1,
+                reason=bindparam("v_reason"),
+                detail=bindparam("v_detail"),
+                due_at=now() + timedelta(seconds=delay + settings.patience),
+            ),
+            [
+                {
+                    "b_id": one.delivery_id,
+                    "v_reason": one.reason,
+                    "v_detail": clip(_delivery, "detail", one.detail),
+                }
+                for one in some
+            ],
+        )
+
+
+Place = tuple[int, int, int]
+"""(transfer id, series id, delivery id)."""
 Assigned = list[tuple[int, int, list[int]]]
 """Deliveries as events name them: (transfer id, series id, at most 64 delivery ids)."""
 
@@ -150,13 +177,13 @@ async def assign(
     rows = result.all()
     telemetry.INSTANCES.labels("classifier", DeliveryState.ASSIGNED.value).inc(len(rows))
     await run(connection, {row[0] for row in rows})
-    return in_batches(rows)
+    return in_batches((row[0], row[1], row[2]) for row in rows)
 
 
-def in_batches(rows: Iterable[Sequence[int]]) -> Assigned:
-    """Rows of (transfer id, series id, delivery id) as events name them: by series, 64 at most."""
+def in_batches(places: Iterable[Place]) -> Assigned:
+    """Deliveries as events name them: by transfer and series, 64 at most."""
     groups: dict[tuple[int, int], list[int]] = {}
-    for transfer_id, series_id, delivery_id in rows:
+    for transfer_id, series_id, delivery_id in places:
         groups.setdefault((transfer_id, series_id), []).append(delivery_id)
     return [
         (*group, ids[start : start + BATCH])
@@ -172,40 +199,26 @@ async def renew(
     wanted = list(instance_ids)
     if not wanted:
         return []
-    current = (
-        select(_instance.c.revision)
-        .where(_instance.c.id == _delivery.c.instance_id)
-        .scalar_subquery()
-    )
-    result = await connection.execute(
-        update(_delivery)
-        .where(_delivery.c.instance_id.in_(wanted))
-        .values(
-            revision=current,
-            state=DeliveryState.ASSIGNED,
-            reason=None,
-            detail="",
-            changed_at=now(),
-            due_at=now() + timedelta(seconds=patience),
-            nudges=0,
-        )
-        .returning(_delivery.c.transfer_id, _delivery.c.series_id, _delivery.c.id)
-    )
-    rows = result.all()
-    await run(connection, {row[0] for row in rows})
-    return in_batches(rows)
+    return await _restart(connection, _delivery.c.instance_id.in_(wanted), patience)
 
 
 async def retry_failed(connection: Connection, transfer_id: int, *, patience: float) -> Assigned:
     """Start a transfer's failed deliveries again."""
+    failed = _delivery.c.state == DeliveryState.FAILED
+    return await _restart(connection, (_delivery.c.transfer_id == transfer_id) & failed, patience)
+
+
+async def _restart(connection: Connection, which: ColumnElement[bool], patience: float) -> Assigned:
+    revision = select(_instance.c.revision).where(_instance.c.id == _delivery.c.instance_id)
     result = await connection.execute(
         update(_delivery)
-        .where(_delivery.c.transfer_id == transfer_id, _delivery.c.state == DeliveryState.FAILED)
+        .where(which)
         .values(
+            revision=revision.scalar_subquery(),
             state=DeliveryState.ASSIGNED,
+            attempts=0,
             reason=None,
             detail="",
-            attempts=0,
             changed_at=now(),
             due_at=now() + timedelta(seconds=patience),
             nudges=0,
@@ -214,4 +227,4 @@ async def retry_failed(connection: Connection, transfer_id: int, *, patience: fl
     )
     rows = result.all()
     await run(connection, {row[0] for row in rows})
-    return in_batches(rows)
+    return in_batches((row[0], row[1], row[2]) for row in rows)

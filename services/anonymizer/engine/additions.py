@@ -34,7 +34,7 @@ _ASCII_FORMS = str.maketrans({"ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "å"
 
 def add_required(data_set: Dataset, plan: Plan, placeholder: Callable[[Rule], str | None]) -> None:
     """Write the elements that every de-identified object carries into the top level."""
-    encodings = convert_encodings(data_set.get("SpecificCharacterSet"))
+    encodings = encodings_of(data_set)
 
     def put(tag: int, vr: str, value: str) -> None:
         data_set[tag] = DataElement(tag, vr, fitting(value, encodings))
@@ -80,6 +80,12 @@ def _code(value: str) -> Dataset:
     item.CodingSchemeDesignator = "DCM"
     item.CodeMeaning = _MEANINGS[value]
     return item
+
+
+def encodings_of(*data_sets: Dataset) -> list[str]:
+    """The encodings of the first data set that names a character set (items inherit, PS3.5 6.1)."""
+    names = next((found for one in data_sets if (found := one.get("SpecificCharacterSet"))), None)
+    return convert_encodings(names) if names and names != "ISO_IR 6" else ["ascii"]
 
 
 def fitting(text: str, encodings: list[str]) -> str:

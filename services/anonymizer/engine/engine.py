@@ -13,7 +13,6 @@ from typing import Any, BinaryIO
 
 import pydicom
 from pydicom import DataElement, Dataset
-from pydicom.charset import convert_encodings
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
@@ -149,7 +148,7 @@ class _Object:
         if element.VR == "SQ":
             # The table names a value where this object has a sequence: no value can be right.
             raise Reject(Reason.NOT_DEIDENTIFIABLE, f"({element.tag}) is a sequence")
-        element.value = additions.fitting(value, _encodings(data_set, self._data_set))
+        element.value = additions.fitting(value, additions.encodings_of(data_set, self._data_set))
 
     def _placeholder(self, rule: Rule) -> str | None:
         """The text that `rule` puts in place of a value; None keeps the value."""
@@ -229,9 +228,3 @@ def _vr(data_set: Dataset, tag: BaseTag) -> str:
         except KeyError:
             return str(data_set[tag].VR) if tag.is_private else "UN"
     return str(element.VR)
-
-
-def _encodings(data_set: Dataset, root: Dataset) -> list[str]:
-    """The character sets that apply in `data_set` (PS3.5 6.1.2.2: inherited by items)."""
-    names = data_set.get("SpecificCharacterSet") or root.get("SpecificCharacterSet")
-    return convert_encodings(names)

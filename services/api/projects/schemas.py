@@ -29,10 +29,16 @@ Name = Annotated[str, Field(pattern=r"^\S(.{0,62}\S)?$")]
 Names = Annotated[list[Name], Field(max_length=100)]
 
 
+_FIXED = ("code", "number", "date_shift_days")
+
+
 class ProjectChange(BaseModel):
     """The part of a project that may change."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {k: v for k, v in _EXAMPLE.items() if k not in _FIXED}},
+    )
 
     title: Annotated[str, Field(max_length=200, description="The project's full name.")] = ""
     principal_investigator: Annotated[str, Field(max_length=200)] = ""

@@ -25,15 +25,15 @@ async def get(session: AsyncSession, code: str) -> Project:
 
 async def create(session: AsyncSession, body: ProjectCreate, master_key: MasterKey) -> Project:
     """Enter a project with a key of its own; a 409 problem when code or number is taken."""
+    await _check_free(session, body)
     await _check_destination(session, body.destination_id)
     secret = master_key.encrypt(new_project_key())
     project = Project.model_validate(body.model_dump() | {"secret": secret})
     session.add(project)
     try:
         await session.flush()
-    except IntegrityError as error:
-        field = "number" if "number" in str(error.orig) else "code"
-        raise taken(field, f"Another project has this {field}.") from None
+    except IntegrityError:  # entered at the same moment
+        raise taken("code", "Another project has this code or number.") from None
     return project
 
 
@@ -45,6 +45,13 @@ async def change(session: AsyncSession, code: str, body: ProjectChange) -> Proje
     session.add(project)
     await session.flush()
     return project
+
+
+async def _check_free(session: AsyncSession, body: ProjectCreate) -> None:
+    for field, value in (("code", body.code), ("number", body.number)):
+        same = select(Project).where(getattr(Project, field) == value)
+        if value is not None and (await session.exec(same)).first():
+            raise taken(field, f"Another project has this {field}.")
 
 
 async def _check_destination(session: AsyncSession, destination_id: int | None) -> None:

@@ -1,0 +1,121 @@
+"""What the integration tests do again and again."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import Any
+
+import pydicom
+from pydicom import Dataset
+from sqlalchemy import insert, select
+
+from shared.bus import Message, Outcome
+from shared.clock import now
+from shared.events import Envelope, Event
+from shared.identity import new_project_key
+from shared.ledger import Connection
+from shared.ledger.tables import Delivery, Destination, Project, Transfer, core
+from shared.runtime import Runtime
+from shared.spool import Association
+
+
+def part10(data_set: Dataset) -> bytes:
+    """A data set as a file."""
+    target = BytesIO()
+    pydicom.dcmwrite(target, data_set, enforce_file_format=True)
+    return target.getvalue()
+
+
+def arrive(
+    runtime: Runtime, files: Sequence[bytes | Dataset], *, called: str = "SLUSE",
+    calling: str = "SCANNER", closed: bool = True,
+) -> list[str]:  # fmt: skip
+    """Put files into the inbox as the receiver does; their keys."""
+    association_id = uuid.uuid4().hex
+    moment = now()
+    runtime.spool.write_association(
+        association_id,
+        Association(
+            calling_aet=calling, called_aet=called, peer_address="127.0.0.1", opened_at=moment,
+            closed_at=moment if closed else None, completed=closed,
+        ),
+    )  # fmt: skip
+    keys = []
+    for number, content in enumerate(files, start=1):
+        keys.append(runtime.spool.inbox_key(association_id, number))
+        with runtime.spool.writing(keys[-1]) as file:
+            file.write(content if isinstance(content, bytes) else part10(content))
+    return keys
+
+
+def message(event: Event, attempt: int = 0) -> Message:
+    """An event as a consumer gets it."""
+    envelope = Envelope.around(event, producer="tests", correlation_id="journey")
+    return Message(envelope.model_copy(update={"attempt": attempt}), event)
+
+
+async def handle(consumer: Any, *events: Event, attempt: int = 0) -> Outcome:
+    """Let a consumer handle events; what it wants published."""
+    outcome = Outcome(consumer.queue.service)
+    await consumer.handle([message(event, attempt) for event in events], outcome)
+    return outcome
+
+
+async def make_project(runtime: Runtime, code: str = "BICAM", **columns: Any) -> int:
+    """Enter a project; its id."""
+    values = {
+        "code": code, "title": "", "principal_investigator": "", "rek_number": "",
+        "participant_pattern": ".*", "events": [], "sites": [], "date_shift_days": 5,
+        "secret": runtime.master_key.encrypt(new_project_key()), "state": "active",
+        "created_at": now(),
+    } | columns  # fmt: skip
+    async with runtime.ledger.transaction() as connection:
+        result = await connection.execute(
+            insert(core(Project)).values(values).returning(core(Project).c.id)
+        )
+        return int(result.scalar_one())
+
+
+async def make_destination(runtime: Runtime, port: int, ae_title: str = "RESEARCHPACS") -> int:
+    """Enter a destination on this machine; its id."""
+    async with runtime.ledger.transaction() as connection:
+        result = await connection.execute(
+            insert(core(Destination))
+            .values(name=ae_title, ae_title=ae_title, host="127.0.0.1", port=port, created_at=now())
+            .returning(core(Destination).c.id)
+        )
+        return int(result.scalar_one())
+
+
+async def rows(runtime: Runtime, model: Any, **where: Any) -> list[Any]:
+    """Rows of a table, by id."""
+    table = core(model)
+    query = select(table).order_by(table.c.id)
+    for name, value in where.items():
+        query = query.where(table.c[name] == value)
+    async with runtime.ledger.reading() as connection:
+        return list(await connection.execute(query))
+
+
+async def delivery_states(connection: Connection, transfer_id: int) -> list[str]:
+    """The states of a transfer's deliveries."""
+    table = core(Delivery)
+    found = await connection.scalars(
+        select(table.c.state).where(table.c.transfer_id == transfer_id).order_by(table.c.id)
+    )
+    return list(found)
+
+
+async def transfer_state(runtime: Runtime, transfer_id: int) -> str:
+    """The state of a transfer."""
+    (row,) = await rows(runtime, Transfer, id=transfer_id)
+    return str(row.state)
+
+
+async def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
+    """What the coroutine function `condition` gives once it is true."""
+    async with asyncio.timeout(seconds):
+        while not (found := await condition()):
+            await asyncio.sleep(0.05)
+        return found

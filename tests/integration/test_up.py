@@ -1,0 +1,142 @@
+"""`sluse up`: everything in one process, killed and started again over the same folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from demo.pacs import StandInPacs
+from demo.phantoms import Maker
+from demo.sending import send
+from demo.system import System, free_port
+from tests.servers.common import wait_for
+
+_SLUSE = Path(sys.executable).with_name("sluse")
+
+
+def _children(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout
+    direct = [int(line) for line in found.split()]
+    return direct + [deeper for child in direct for deeper in _children(child)]
+
+
+def test_killed_it_resumes_all_unfinished_work(tmp_path: Path) -> None:
+    study = Maker(5, size=64).ct(120)
+    pacs_port = free_port()  # nobody there yet: everything waits
+    with System(tmp_path / "data") as first:
+        destination = first.post(
+            "/destinations", name="pacs", ae_title="RESEARCHPACS", host="127.0.0.1", port=pacs_port
+        )
+        first.post("/projects", code="BICAM", destination_id=destination["id"])
+        send(study.instances, first.dicom_port, called="SLUSE", calling="CT1")
+        wait_for(lambda: first.get("/studies")["items"], "the study")
+        first.post("/transfers", study_instance_uid=study.uid, project="BICAM", participant="P_1")
+        wait_for(lambda: first.get("/transfers/1")["counts"]["in_flight"], "work")
+        family = _children(first.pid)
+        os.kill(first.pid, signal.SIGKILL)
+        wait_for(
+            lambda: not [pid for pid in family if Path(f"/proc/{pid}").exists()],
+            "the de-identification processes to end with their parent",
+        )
+    pacs = StandInPacs(tmp_path / "pacs", port=pacs_port)
+    try:
+        with System(tmp_path / "data") as second:
+            transfer = wait_for(
+                lambda: (t := second.get("/transfers/1"))["state"] == "complete" and t, "delivery"
+            )
+            assert transfer["counts"]["delivered"] == 120
+            # What waited for the PACS before waits no longer than a restart.
+            deliveries = second.get("/transfers/1/deliveries", limit=500)["items"]
+            assert all(pacs.path(d["released_sop_uid"]).exists() for d in deliveries)
+    finally:
+        pacs.close()
+
+
+def test_it_says_where_everything_is_and_stops_on_ctrl_c(tmp_path: Path) -> None:
+    http, dicom = free_port(), free_port()
+    running = subprocess.Popen(
+        [_SLUSE, "up", "--data", tmp_path, "--dicom-port", str(dicom), "--http-port", str(http)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: _answers(http), "the page")
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=20)
+    assert running.returncode == 0
+    for text in (f"http://127.0.0.1:{http}/", f"http://127.0.0.1:{http}/docs", f"port {dicom}"):
+        assert text in out
+    assert "Traceback" not in err
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _fails(*arguments: str | Path, **environment: str) -> str:
+    done = subprocess.run(
+        [_SLUSE, *arguments], capture_output=True, text=True, timeout=60,
+        env=os.environ | environment,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        text = _fails("up", "--data", tmp_path, "--http-port", port, "--dicom-port", "0")
+    assert "Address already in use" in text
+
+
+@pytest.mark.parametrize(
+    ("knob", "value", "says"),
+    [
+        ("SLUSE_AE_TITLE", "x" * 20, "SLUSE_AE_TITLE"),
+        ("SLUSE_HTTP_HOST", "0.0.0.0", "only listens on this machine"),
+        ("SLUSE_RETRY_DELAYS", "[]", "SLUSE_RETRY_DELAYS"),
+    ],
+)
+def test_a_setting_that_can_not_be_used_is_named(
+    tmp_path: Path, knob: str, value: str, says: str
+) -> None:
+    assert says in _fails("up", "--data", tmp_path, **{knob: value})
+
+
+def test_a_service_refuses_a_database_that_is_not_migrated(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'new.db'}"
+    text = _fails("api", SLUSE_DATABASE_URL=url, SLUSE_SPOOL_URL=(tmp_path / "spool").as_uri())
+    assert "run `sluse migrate`" in text
+
+
+def test_a_missing_master_key_is_explained(tmp_path: Path) -> None:
+    environment = {
+        "SLUSE_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'new.db'}",
+        "SLUSE_SPOOL_URL": (tmp_path / "spool").as_uri(),
+        "SLUSE_MASTER_KEY_FILE": str(tmp_path / "none"),
+    }
+    subprocess.run([_SLUSE, "migrate"], check=True, env=os.environ | environment)
+    assert "master key" in _fails("api", **environment)
+
+
+def test_the_last_resort_of_a_hanging_stop(tmp_path: Path) -> None:
+    """A stop ends open associations instead of waiting for their senders."""
+    from pynetdicom import AE
+
+    with System(tmp_path / "data") as system:
+        entity = AE("LINGERER")
+        entity.add_requested_context("1.2.840.10008.1.1")
+        association = entity.associate("127.0.0.1", system.dicom_port, ae_title="SLUSE")
+        assert association.is_established
+        started = time.monotonic()
+    assert time.monotonic() - started < 15
+    wait_for(lambda: not association.is_established, "the association to end")
