@@ -16,7 +16,7 @@ from demo.account import print_account
 from demo.checking import Checked, check
 from demo.pacs import StandInPacs
 from demo.phantoms import Maker, Study
-from demo.sending import send
+from demo.sending import answers, send
 from demo.system import System
 
 _PATIENCE = 300  # seconds until the demo gives up waiting
@@ -110,7 +110,7 @@ def _set_up(sluse: System, pacs: StandInPacs) -> None:
         "/routing-rules", name="DEMO from the research scanner", called_aet="DEMO",
         patient_id_pattern="DEMO_[0-9]{3}", project="DEMO", event="baseline",
     )  # fmt: skip
-    time.sleep(6)  # the receiver learns new AE titles every five seconds
+    _until(lambda: answers(sluse.dicom_port, "DEMO"), "Sluse did not learn the project's AE title")
 
 
 def _make(progress: Progress, slices: int) -> list[Journey]:
@@ -119,11 +119,11 @@ def _make(progress: Progress, slices: int) -> list[Journey]:
     for kind in ("ct", "mr", "us"):
         if kind == "ct":
             # From the research scanner, which knows the participant's id.
-            journey = Journey(maker.ct(slices, "DEMO_001"), "DEMO", "routing rule", "DEMO_001")
+            journey = Journey(maker.ct(slices, "DEMO_001"), "DEMO", "by rule", "DEMO_001")
         elif kind == "mr":
-            journey = Journey(maker.mr(slices * 3 // 4), "SLUSE", "REST request", "DEMO_002")
+            journey = Journey(maker.mr(slices * 3 // 4), "SLUSE", "by request", "DEMO_002")
         else:
-            journey = Journey(maker.us(6), "SLUSE", "REST request", "DEMO_003")
+            journey = Journey(maker.us(6), "SLUSE", "by request", "DEMO_003")
         journeys.append(journey)
         progress.advance(task)
     return journeys
@@ -143,7 +143,7 @@ def _send(progress: Progress, sluse: System, journeys: list[Journey], total: int
 
 def _request(sluse: System, journeys: list[Journey]) -> None:
     for journey in journeys:
-        if journey.by == "REST request":
+        if journey.by == "by request":
             _until(lambda j=journey: _find(sluse, j), "a study did not show up")
             sluse.post(
                 "/transfers", study_instance_uid=journey.study.uid, project="DEMO",
@@ -204,7 +204,6 @@ def _summary(journey: Journey) -> dict[str, Any]:
         "called": journey.called,
         "by": journey.by,
         "participant": journey.participant,
-        "state": journey.transfer["state"] if journey.transfer else "–",
         "checked": journey.checked,
     } | counts
 

@@ -1,5 +1,6 @@
 """Prints what happened, for a person to read."""
 
+import re
 from typing import Any
 
 from pydicom import Dataset
@@ -31,6 +32,12 @@ _TELLING: tuple[tuple[str | int, ...], ...] = (
 )
 
 
+_NAMES: dict[tuple[str | int, ...], str] = {
+    (0x00291020,): "Siemens CSA header (0029,1020)",
+    (0x002110FE, 0x00211042, "PatientName"): "Patient's Name, two private sequences deep",
+}
+
+
 def print_account(
     console: Console,
     studies: list[dict[str, Any]],
@@ -56,16 +63,21 @@ def print_account(
 
 def _arrived(studies: list[dict[str, Any]]) -> Table:
     table = Table(
-        title="What arrived, and what was delivered", box=box.SIMPLE_HEAD, title_justify="left"
+        title="What arrived, and what was delivered",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        padding=(0, 1),
+        pad_edge=False,
+        show_edge=False,
     )
-    for column in ("study", "called AE", "assigned by", "participant", "state"):
-        table.add_column(column)
-    for column in ("received", "delivered", "checked"):
-        table.add_column(column, justify="right")
+    for column in ("study", "called", "assigned", "participant"):
+        table.add_column(column, no_wrap=True)
+    for column in ("arrived", "delivered", "checked"):
+        table.add_column(column, justify="right", no_wrap=True)
     for study in studies:
         good = study["checked"] == study["received"]
         table.add_row(
-            study["title"], study["called"], study["by"], study["participant"], study["state"],
+            study["title"], study["called"], study["by"], study["participant"],
             str(study["received"]), str(study["delivered"]),
             f"[{'green' if good else 'red'}]{study['checked']}[/]",
         )  # fmt: skip
@@ -73,7 +85,10 @@ def _arrived(studies: list[dict[str, Any]]) -> Table:
 
 
 def _before_after(sample: Checked) -> Table:
-    table = Table(title="One image, before and after", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(
+        title="One image, before and after", box=box.SIMPLE_HEAD, title_justify="left",
+        padding=(0, 1), pad_edge=False, show_edge=False,
+    )  # fmt: skip
     table.add_column("element", style="bold")
     table.add_column("in the clinic", overflow="fold", max_width=48)
     table.add_column("in the research PACS", overflow="fold", max_width=48)
@@ -83,6 +98,8 @@ def _before_after(sample: Checked) -> Table:
 
 
 def _name(path: tuple[str | int, ...]) -> str:
+    if path in _NAMES:
+        return _NAMES[path]
     return " › ".join(
         dictionary_description(step)
         if isinstance(step, str)
@@ -105,7 +122,7 @@ def _value(data_set: Dataset, path: tuple[str | int, ...]) -> str:
 
 
 def _readable(raw: bytes) -> str:
-    """The words in a binary value."""
-    words = "".join(chr(byte) if 32 <= byte < 127 else " " for byte in raw).split()
-    telling = [word for word in words if len(word) > 4]
-    return f"{len(raw)} bytes: " + " ".join(telling)[:70]
+    """What a Siemens CSA header says about the patient."""
+    words = [word.decode("latin-1") for word in re.findall(rb"[\x20-\x7e\xc0-\xff]{4,}", raw)]
+    place = words.index("PatientName") if "PatientName" in words else -1
+    return f"PatientName {words[place + 1]}" if place >= 0 else f"{len(raw)} bytes"

@@ -56,9 +56,13 @@ def leaks(copy: Dataset, secrets: dict[str, str]) -> list[str]:
     written = BytesIO()
     pydicom.dcmwrite(written, header)
     haystack = written.getvalue().lower()
-    return [
-        name
-        for name, text in secrets.items()
-        if any(text.lower().encode(encoding) in haystack
-               for encoding in ("latin-1", "utf-8", "utf-16-le"))
-    ]  # fmt: skip
+    return [name for name, text in secrets.items() if any(s in haystack for s in _spellings(text))]
+
+
+def _spellings(text: str) -> set[bytes]:
+    """How a text may stand in bytes whose ASCII letters are in lower case."""
+    return {
+        spelling.encode(encoding, "ignore").lower()
+        for spelling in (text, text.lower(), text.upper())
+        for encoding in ("latin-1", "utf-8", "utf-16-le")
+    }

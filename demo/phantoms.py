@@ -71,7 +71,7 @@ class Maker:
             image.RescaleIntercept, image.RescaleSlope = "-1024", "1"
             self._pixels(image, self._size, scale=2000)
             instances.append(image)
-        return Study("CT, three-dimensional", person, instances)
+        return Study("CT thorax", person, instances)
 
     def mr(self, slices: int, patient_id: str | None = None) -> Study:
         """A diffusion MR of the head with Siemens private blocks and nested sequences."""
@@ -100,7 +100,7 @@ class Maker:
             self._siemens(image, person, number)
             self._pixels(image, self._size // 2, scale=900)
             instances.append(image)
-        return Study("MR, private blocks", person, instances)
+        return Study("MR diffusion", person, instances)
 
     def us(self, images: int, patient_id: str | None = None) -> Study:
         """Colour ultrasound images."""
@@ -122,7 +122,7 @@ class Maker:
             image.HighBit, image.PixelRepresentation = 7, 0
             image.PixelData = colours.tobytes()
             instances.append(image)
-        return Study("US, colour", person, instances)
+        return Study("US abdomen", person, instances)
 
     def _uid(self) -> UID:
         self._made += 1

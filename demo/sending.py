@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
+from pynetdicom.sop_class import Verification
 
 
 def send(
@@ -42,6 +43,17 @@ def send(
             on_stored()
     finally:
         association.release()
+
+
+def answers(port: int, called: str) -> bool:
+    """Whether the AE `called` accepts associations at `port` on this machine (C-ECHO)."""
+    entity = AE("SCANNER")
+    entity.add_requested_context(Verification)
+    association = entity.associate("127.0.0.1", port, ae_title=called)
+    if not association.is_established:
+        return False
+    association.release()
+    return True
 
 
 def _no_delay(event: evt.Event) -> None:

@@ -10,7 +10,8 @@ KEY = bytes(32)
 @pytest.fixture
 def identity() -> Identity:
     data_set = Dataset()
-    data_set.PatientName = "Berg^Kari=山田"
+    data_set.SpecificCharacterSet = "ISO_IR 192"
+    data_set.PatientName = "Berg^Kari^Åse=山田"
     data_set.PatientID = "01019012345"
     data_set.PatientBirthDate = "19900101"
     data_set.AccessionNumber = "A12345"
@@ -53,6 +54,16 @@ def test_identifiers_in_bytes_are_overwritten_in_place(identity: Identity, encod
     assert len(cleaned) == len(raw)
     assert cleaned[2:-2].decode(encoding) == "XXXX^XXXX XXXXXXXXXXX XXXXXXX Bergen"
     assert cleaned[:2] == raw[:2] and cleaned[-2:] == raw[-2:]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-16-le"])
+@pytest.mark.parametrize("name", ["Åse", "åse", "ÅSE"])
+def test_letters_beyond_ascii_hide_nothing(identity: Identity, name: str, encoding: str) -> None:
+    raw = f"<{name}>".encode(encoding)
+    cleaned = identity.clean_bytes(raw)
+    assert len(cleaned) == len(raw)
+    assert name.encode(encoding) not in cleaned and b"XX" in cleaned.replace(b"\0", b"")
+    assert identity.clean_text(name) == "P_1"
 
 
 def test_an_object_without_identifiers_is_left_alone() -> None:

@@ -6,6 +6,7 @@ the identifying elements are collected first and looked for in everything that i
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 
 from pydicom import Dataset
 from pydicom.multival import MultiValue
@@ -70,12 +71,15 @@ def _text_pattern(words: list[str]) -> re.Pattern[str]:
 
 
 def _bytes_pattern(words: list[str]) -> re.Pattern[bytes]:
-    narrow: list[bytes] = []
-    wide: list[bytes] = []
+    narrow: dict[bytes, None] = {}
+    wide: dict[bytes, None] = {}
     for word in words:
-        spellings = {word.encode(), word.encode("latin-1", "ignore"), word.upper().encode()}
-        narrow += sorted(re.escape(spelling) for spelling in spellings if len(spelling) > 2)
-        wide.append(re.escape(word.encode("utf-16-le")))
+        # Ignoring case works on ASCII letters only: the others are spelled out.
+        for spelling in (word, word.upper(), word.title()):
+            for encoding in ("utf-8", "latin-1"):
+                with suppress(UnicodeEncodeError):
+                    narrow[re.escape(spelling.encode(encoding))] = None
+            wide[re.escape(spelling.encode("utf-16-le"))] = None
     pattern = b"|".join(
         (
             rb"(?<![0-9A-Za-z])(?:%s)(?![0-9A-Za-z])(?!\.[0-9])"
