@@ -1,7 +1,8 @@
 """How a step can end: done, retry (somebody else's fault) or reject (this file's fault).
 
 A handler that returns is *done*. Raising `Retry` or `Reject` says why it is not; any other
-exception is taken for a retry, a bounded number of times, and then for a reject.
+exception is taken for a retry, a bounded number of times, and then for a reject. A process that
+can't even start raises `StartError`.
 """
 
 from enum import StrEnum
@@ -94,3 +95,7 @@ class Retry(StepError):
 
 class Reject(StepError):
     """This file's fault: trying again changes nothing, a person must look."""
+
+
+class StartError(Exception):
+    """Sluse can't start on what it found; the text says what, and what to do about it."""

@@ -6,14 +6,18 @@ gives the same output (law 3). See docs/decisions/0004-keyed-uids.md.
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
 import re
 import secrets
+import tempfile
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
+
+from shared.errors import StartError
 
 PROJECT_CODE = r"[A-Z][A-Z0-9]{2,15}"
 """Project specifier: longer than 2, at most 16 so that it can be an AE title (PS3.5 6.2, AE)."""
@@ -68,7 +72,7 @@ def keyed_hash(key: bytes, purpose: str, value: str, length: int = 16) -> str:
     return base64.b32encode(_digest(key, purpose, value)).decode()[:length]
 
 
-class MasterKeyError(Exception):
+class MasterKeyError(StartError):
     """The master key is missing, is none, or is not the one a secret was encrypted under."""
 
 
@@ -91,7 +95,8 @@ class MasterKey:
             self._fernet = Fernet(encoded.encode())
         except ValueError:
             raise MasterKeyError(
-                "this is no master key: make one with `sluse new-master-key`"
+                "this is no master key: put the right one back from your backup, or, where there "
+                "is no project yet, make one with `sluse new-master-key`"
             ) from None
 
     @staticmethod
@@ -109,21 +114,24 @@ class MasterKey:
             The file can't be read, or holds no key.
         """
         try:
-            return cls(path.read_text().strip())
-        except OSError as error:
-            raise MasterKeyError(f"the master key {path} can't be read: {error.strerror}") from None
+            return cls(path.read_text("ascii").strip())
+        except (OSError, ValueError) as error:
+            what = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise MasterKeyError(
+                f"the master key {path} can't be read ({what}): put it back from your backup"
+            ) from None
 
     @classmethod
     def from_file_or_new(cls, path: Path) -> "MasterKey":
         """Read the key from `path`; make it first (mode 0600) if the file does not exist."""
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return cls.from_file(path)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(cls.generate() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        if not path.exists():
+            # Complete under its name or not at all: a key cut short would lock its owner out.
+            with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:
+                file.write(cls.generate() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+                with contextlib.suppress(FileExistsError):  # another process was first
+                    os.link(file.name, path)
         return cls.from_file(path)
 
     def encrypt(self, secret: bytes) -> str:
@@ -141,4 +149,7 @@ class MasterKey:
         try:
             return self._fernet.decrypt(token.encode())
         except InvalidToken:
-            raise MasterKeyError("a project's key was encrypted under another master key") from None
+            raise MasterKeyError(
+                "this is not the master key that the projects' keys were encrypted under: "
+                "put the right one back from your backup"
+            ) from None

@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     @classmethod
     def _loopback_only(cls, host: str) -> str:
         """Without user accounts, the API must not leave the machine."""
-        if host not in ("127.0.0.1", "::1", "localhost"):
+        if host not in ("127.0.0.1", "localhost"):
             raise ValueError(
                 "the API has no user accounts, so it only listens on this machine (127.0.0.1); "
                 "reach it from elsewhere through an authenticating proxy or an SSH tunnel"
@@ -121,8 +121,13 @@ class Settings(BaseSettings):
             raise ValueError("spool_url must look like file:///var/lib/sluse/spool")
         return Path(unquote(url.path))
 
-    def load_master_key(self) -> MasterKey:
+    def load_master_key(self, *, new: bool = False) -> MasterKey:
         """The master key, from the environment or its file.
+
+        Parameters
+        ----------
+        new
+            Nothing is encrypted yet: a key may be made, where `create_master_key` allows it.
 
         Raises
         ------
@@ -131,7 +136,7 @@ class Settings(BaseSettings):
         """
         if self.master_key is not None:
             return MasterKey(self.master_key.get_secret_value())
-        if self.create_master_key:
+        if new and self.create_master_key:
             return MasterKey.from_file_or_new(self.master_key_file)
         return MasterKey.from_file(self.master_key_file)
 

@@ -30,7 +30,7 @@ from typing import Annotated, BinaryIO
 
 from pydantic import BaseModel, StringConstraints, ValidationError
 
-from shared.errors import Reason, Retry
+from shared.errors import Reason, Retry, StartError
 from shared.identity import is_usable_uid
 
 _UID = r"[0-9]+(?:\.[0-9]+)+"
@@ -79,9 +79,21 @@ class Spool:
         self._root = root
 
     def prepare(self) -> None:
-        """Make the folders."""
-        for name in ("inbox", "received", "quarantine", "released", "tmp"):
-            (self._root / name).mkdir(parents=True, exist_ok=True)
+        """Make the folders and try whether they can be written.
+
+        Raises
+        ------
+        StartError
+            They can't.
+        """
+        try:
+            for name in ("inbox", "received", "quarantine", "released", "tmp"):
+                (self._root / name).mkdir(parents=True, exist_ok=True)
+            temporary = self._temporary()
+            temporary.touch(exist_ok=False)
+            temporary.unlink()
+        except OSError as error:
+            raise StartError(f"the spool {self._root} can't be used: {error.strerror}") from None
 
     # Keys
 

@@ -7,12 +7,14 @@ are logged as their type and where they were raised: their text may quote what w
 import logging
 import secrets
 import sys
+import threading
 import traceback
 from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from shared.errors import StartError
 from shared.settings import Settings
 
 INSTANCES = Counter(
@@ -37,12 +39,30 @@ NUDGES = Counter(
 BUS_CONNECTED = Gauge("sluse_bus_connected", "1 while the connection to the broker stands.")
 
 
-def _exception_without_text(
+# Their messages quote what peers sent or files contain; nothing of it is news to an operator.
+_TALKATIVE = ("pydicom", "pynetdicom", "py.warnings")
+# Their messages hold addresses and states only. What others say is withheld.
+_TRUSTED = ("uvicorn", "alembic")
+
+
+def _without_foreign_text(
+    _logger: Any, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    record: logging.LogRecord = event["_record"]
+    event["logger"] = record.name
+    if not record.name.startswith(_TRUSTED):
+        event["event"] = "a library reported something; its words may quote data and are withheld"
+    return event
+
+
+def _without_exception_text(
     _logger: Any, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     error = event.pop("exc_info", None)
     if error is True:
-        error = sys.exc_info()[1]
+        error = sys.exc_info()
+    if isinstance(error, tuple):
+        error = error[1]
     if isinstance(error, BaseException):
         event["exception"] = f"{type(error).__module__}.{type(error).__qualname__}"
         event["raised_at"] = [
@@ -53,12 +73,12 @@ def _exception_without_text(
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send structlog and the standard library's loggers to standard error, in one form."""
+    """Send all that is logged to standard error, in one form and without texts that quote data."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _exception_without_text,
+        _without_exception_text,
     ]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
@@ -73,20 +93,22 @@ def configure_logging(settings: Settings) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    # On the handler: libraries set their own loggers' levels when they are imported.
+    handler.addFilter(lambda record: not record.name.startswith(_TALKATIVE))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[_without_foreign_text, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    logging.basicConfig(handlers=[handler], level=level, force=True)
-    # These print what peers send (PS3.7 command sets, data sets, SQL parameters).
-    for chatty in ("pynetdicom", "pydicom", "sqlalchemy", "aiosqlite", "asyncio", "aiormq"):
-        logging.getLogger(chatty).setLevel(max(level, logging.ERROR))
-    for quiet in ("pynetdicom", "pydicom"):
-        logging.getLogger(quiet).setLevel(logging.CRITICAL)
-    for wordy in ("alembic", "uvicorn"):
-        logging.getLogger(wordy).setLevel(max(level, logging.WARNING))
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda thread: _log_uncaught(thread.exc_type, thread.exc_value, None)
+
+
+def _log_uncaught(_kind: type[BaseException], error: BaseException | None, _traceback: Any) -> None:
+    logger("process").critical("stopped by an unexpected error", exc_info=error)
 
 
 def logger(name: str) -> structlog.typing.FilteringBoundLogger:
@@ -96,9 +118,22 @@ def logger(name: str) -> structlog.typing.FilteringBoundLogger:
 
 
 def serve_metrics(settings: Settings) -> None:
-    """Serve /metrics on `metrics_port`, if one is set (the API serves its own)."""
-    if settings.metrics_port:
+    """Serve /metrics on `metrics_port`, if one is set (the API serves its own).
+
+    Raises
+    ------
+    StartError
+        The port can't be used.
+    """
+    if not settings.metrics_port:
+        return
+    try:
         start_http_server(settings.metrics_port, addr=settings.http_host)
+    except OSError as error:
+        raise StartError(
+            f"port {settings.metrics_port} for metrics can't be used: {error.strerror}. "
+            "Choose another with SLUSE_METRICS_PORT"
+        ) from None
 
 
 def new_traceparent() -> str:

@@ -67,7 +67,7 @@ async def make_project(runtime: Runtime, code: str = "BICAM", **columns: Any) ->
     values = {
         "code": code, "title": "", "principal_investigator": "", "rek_number": "",
         "participant_pattern": ".*", "events": [], "sites": [], "date_shift_days": 5,
-        "secret": runtime.master_key.encrypt(new_project_key()), "state": "active",
+        "secret": (await runtime.load_master_key()).encrypt(new_project_key()), "state": "active",
         "created_at": now(),
     } | columns  # fmt: skip
     async with runtime.ledger.transaction() as connection:

@@ -65,6 +65,7 @@ class AssignedConsumer:
             written=len(went.written),
             held=len(went.held),
             waiting=len(went.waiting),
+            remarks=sum(one.remarks for one in done),
         )
 
     async def give_up(self, message: Message, reason: Reason) -> None:

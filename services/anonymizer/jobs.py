@@ -5,13 +5,16 @@ Runs in processes of its own, so that a file that takes the engine down takes no
 
 import multiprocessing
 import os
+import signal
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
 
-from services.anonymizer.engine import Plan, deidentify
+from services.anonymizer.engine import ObjectUids, Plan, deidentify
+from shared import telemetry
 from shared.errors import Reason, Reject, Retry
+from shared.settings import Settings
 from shared.spool import Spool, disk_trouble
 
 
@@ -23,6 +26,8 @@ class Job:
     source_key: str
     target_key: str
     plan: Plan
+    uids: ObjectUids
+    """The object that the ledger says it is."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,8 @@ class Done:
     held: Reason | None = None
     waits: Reason | None = None
     detail: str = ""
-    actions: dict[str, int] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    remarks: int = 0
+    """How many things in it were odd and were dealt with (a malformed date, emptied)."""
 
 
 def do_jobs(spool_root: Path, jobs: list[Job]) -> list[Done]:
@@ -47,24 +52,24 @@ def _do_job(spool: Spool, job: Job) -> Done:
     try:
         # The copy's name need not survive a power cut: it can be made again.
         with disk_trouble(), spool.writing(job.target_key, durable_name=False) as target:
-            report = deidentify(spool.path(job.source_key), target, job.plan)
+            report = deidentify(spool.path(job.source_key), target, job.plan, job.uids)
     except Reject as error:
         return Done(job.delivery_id, held=error.reason, detail=error.detail)
     except Retry as error:
         return Done(job.delivery_id, waits=error.reason, detail=error.detail)
-    return Done(
-        job.delivery_id, actions=dict(report.actions), warnings=tuple(sorted(set(report.warnings)))
-    )
+    return Done(job.delivery_id, remarks=len(report.warnings))
 
 
-def die_with_parent() -> None:
-    """End this process when the one that started it is gone, however it went."""
+def begin(settings: Settings) -> None:
+    """What a new process does first: log as its parent does, and end when its parent is gone."""
+    telemetry.configure_logging(settings)
+    # Ctrl-C reaches the whole terminal; the parent decides when its processes stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
-    if parent is None:
-        return
+    if parent is not None:
+        threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
 
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+def _die_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)

@@ -10,9 +10,10 @@ from shared.runtime import Runtime
 async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     """Run until `stop` is set."""
     settings = runtime.settings
-    pool = Pool(settings.spool_path, settings.workers, settings.instance_timeout)
+    master_key = await runtime.load_master_key()
+    pool = Pool(settings)
     try:
-        consumer = AssignedConsumer(settings, runtime.ledger, runtime.master_key, pool)
+        consumer = AssignedConsumer(settings, runtime.ledger, master_key, pool)
         # Two batches at a time: one is noted in the ledger while the other is worked on.
         async with runtime.bus.consuming(consumer, lanes=2):
             await stop.wait()

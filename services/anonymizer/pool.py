@@ -4,13 +4,13 @@ import asyncio
 import multiprocessing
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 from pebble import ProcessExpired, ProcessPool
 
-from services.anonymizer.jobs import Done, Job, die_with_parent, do_jobs
+from services.anonymizer.jobs import Done, Job, begin, do_jobs
 from shared import telemetry
 from shared.errors import Reason
+from shared.settings import Settings
 
 log = telemetry.logger("anonymizer")
 
@@ -19,21 +19,14 @@ CHUNK = 8
 
 
 class Pool:
-    """Processes that run the engine.
+    """Processes that run the engine: `workers` of them, `instance_timeout` seconds per image."""
 
-    Parameters
-    ----------
-    workers
-        How many; 0 for one per core.
-    timeout
-        Longest time for one image, seconds; then its process is killed.
-    """
-
-    def __init__(self, spool_root: Path, workers: int, timeout: float) -> None:
-        self._spool_root, self._timeout = spool_root, timeout
+    def __init__(self, settings: Settings) -> None:
+        self._spool_root, self._timeout = settings.spool_path, settings.instance_timeout
         self._pool = ProcessPool(
-            max_workers=workers or os.cpu_count() or 1,
-            initializer=die_with_parent,
+            max_workers=settings.workers or os.cpu_count() or 1,
+            initializer=begin,
+            initargs=(settings,),
             # Not fork: threads and sockets of the parent have no business in there.
             context=multiprocessing.get_context("forkserver"),
         )
@@ -44,9 +37,9 @@ class Pool:
         return _flat(await asyncio.gather(*map(self._do_chunk, chunks)))
 
     async def _do_chunk(self, jobs: list[Job]) -> list[Done]:
-        future = self._pool.schedule(
-            do_jobs, args=(self._spool_root, jobs), timeout=self._timeout * len(jobs)
-        )
+        # A chunk that takes longer than one image may is done again image by image, so that one
+        # that hangs is found after two timeouts and not after as many as there are images.
+        future = self._pool.schedule(do_jobs, args=(self._spool_root, jobs), timeout=self._timeout)
         try:
             done: list[Done] = await asyncio.wrap_future(future)
             return done

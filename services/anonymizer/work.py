@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from services.anonymizer.engine import Plan
+from services.anonymizer.engine import ObjectUids, Plan
 from services.anonymizer.jobs import Job
 from shared.identity import MasterKey, keyed_uid
 from shared.ledger import Connection
@@ -116,7 +116,15 @@ async def load(
         )
         work.append(
             Work(
-                job=Job(row.id, row.spool_key, target_key, plan),
+                job=Job(
+                    row.id,
+                    row.spool_key,
+                    target_key,
+                    plan,
+                    ObjectUids(
+                        row.study_instance_uid, row.series_instance_uid, row.sop_instance_uid
+                    ),
+                ),
                 revision=row.revision,
                 transfer_id=row.transfer_id,
                 series_id=row.series_id,

@@ -10,13 +10,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.engine import Connection as SyncConnection
 
+from shared.errors import StartError
 from shared.ledger.database import Ledger
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 _LOCK = 7_355_873  # any number, the same for all who migrate this database
 
 
-class SchemaError(RuntimeError):
+class SchemaError(StartError):
     """The database's schema is not the one this version of Sluse works on."""
 
 

@@ -25,20 +25,22 @@ from shared.ledger.states import DeliveryState, TransferState
 from shared.ledger.tables import Delivery, Finding, Instance, Release, Transfer
 from shared.ledger.transfers import request_transfer
 from shared.runtime import Runtime
+from shared.settings import Settings
 from tests.corpus import read
 from tests.helpers import arrive, handle, make_project, message, part10, rows, transfer_state
 
 
 @pytest.fixture
 async def pool(any_runtime: Runtime) -> AsyncIterator[Pool]:
-    running = Pool(any_runtime.settings.spool_path, workers=1, timeout=20)
+    running = Pool(any_runtime.settings.model_copy(update={"workers": 1}))
     yield running
     running.close()
 
 
 @pytest.fixture
-def consumer(any_runtime: Runtime, pool: Pool) -> AssignedConsumer:
-    return AssignedConsumer(any_runtime.settings, any_runtime.ledger, any_runtime.master_key, pool)
+async def consumer(any_runtime: Runtime, pool: Pool) -> AssignedConsumer:
+    key = await any_runtime.load_master_key()
+    return AssignedConsumer(any_runtime.settings, any_runtime.ledger, key, pool)
 
 
 async def assigned(runtime: Runtime, slices: int = 3) -> InstanceAssigned:
@@ -198,9 +200,9 @@ async def test_a_file_that_stops_its_process_is_held_and_its_neighbours_are_done
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: object
 ) -> None:
     monkeypatch.setattr("services.anonymizer.pool.do_jobs", harm)
-    pool = Pool(tmp_path, workers=1, timeout=0.5)
+    pool = Pool(Settings(spool_url=tmp_path.as_uri(), workers=1, instance_timeout=1))
     try:
-        work = [Job(n, f"{n}.dcm", "", None) for n in (1, 666, 3)]  # type: ignore[arg-type]
+        work = [Job(n, f"{n}.dcm", "", None, None) for n in (1, 666, 3)]  # type: ignore[arg-type]
         done = await pool.do(work)
     finally:
         pool.close()

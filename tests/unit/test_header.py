@@ -14,7 +14,8 @@ from pydicom.data import get_testdata_file
 from pydicom.dataelem import RawDataElement
 
 from shared.errors import Reason, Reject
-from shared.header import MAX_DEPTH, read_header
+from shared.header import read_header
+from shared.walk import MAX_DEPTH
 from tests.corpus import all_files, read
 
 CT = Path(str(get_testdata_file("CT_small.dcm")))
@@ -151,10 +152,32 @@ def test_an_inflation_bomb_does_not_fill_the_memory(
     assert error.reason is Reason.UNREADABLE
 
 
-def test_of_a_doubled_element_the_first_counts(tmp_path: Path) -> None:
+def test_a_doubled_element_is_refused(tmp_path: Path) -> None:
+    error = _refused(tmp_path, _part10(b"\x10\0\x20\0LO\x02\0A \x10\0\x20\0LO\x02\0B "))
+    assert error.reason is Reason.UNREADABLE
+
+
+def test_a_stray_delimiter_is_refused(tmp_path: Path) -> None:
+    data_set = b"\x10\0\x20\0LO\x02\0A \xfe\xff\x0d\xe0\0\0\0\0\x10\0\x40\0CS\x02\0M "
+    assert _refused(tmp_path, _part10(data_set)).reason is Reason.UNREADABLE
+
+
+def test_thousands_of_elements_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.header.MAX_ELEMENTS", 10)
+    elements = b"".join(b"\x11\0" + struct.pack("<H", n) + b"LO\0\0" for n in range(16, 32))
+    assert _refused(tmp_path, _part10(elements)).reason is Reason.UNREADABLE
+
+
+def test_only_some_megabytes_of_values_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.header.MAX_VALUES", 100)
     path = tmp_path / "x.dcm"
-    path.write_bytes(_part10(b"\x10\0\x20\0LO\x02\0A \x10\0\x20\0LO\x02\0B "))
-    assert read_header(path).text(0x00100020) == "A"
+    value = b"x" * 60
+    element = b"LO" + struct.pack("<H", 60) + value
+    path.write_bytes(_part10(b"".join(b"\x11\0%c\0" % n + element for n in range(16, 24))))
+    header = read_header(path)
+    assert len(header.tags) == 8 and len(header._values) == 2
 
 
 @settings(deadline=None, max_examples=400)

@@ -57,5 +57,5 @@ def test_the_master_key_comes_from_the_environment_or_a_file(tmp_path: Path) -> 
     assert MasterKey(text).decrypt(token) == b"secret"
     with pytest.raises(MasterKeyError):
         Settings(master_key_file=tmp_path / "none").load_master_key()
-    Settings(master_key_file=tmp_path / "new", create_master_key=True).load_master_key()
+    Settings(master_key_file=tmp_path / "new", create_master_key=True).load_master_key(new=True)
     assert (tmp_path / "new").exists()

@@ -8,7 +8,7 @@ refused, never passed (law 4).
         report = deidentify(Path("in.dcm"), target, plan)
 """
 
-from services.anonymizer.engine.engine import Report, deidentify
+from services.anonymizer.engine.engine import ObjectUids, Report, deidentify
 from services.anonymizer.engine.plan import Plan
 
-__all__ = ["Plan", "Report", "deidentify"]
+__all__ = ["ObjectUids", "Plan", "Report", "deidentify"]

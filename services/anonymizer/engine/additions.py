@@ -14,21 +14,18 @@ from shared.profile import Action, Rule
 _REQUIRED = (0x00080050, 0x00080080, 0x00081010, 0x00100010, 0x00100020, 0x00120062, 0x00120063,
              0x00200010)  # fmt: skip
 _CTP_BLOCK = (0x00131010, 0x00131011, 0x00131012, 0x00131013)
-_CTP_CREATOR = 0x00130010
+_CTP_CREATOR, _CTP = 0x00130010, "CTP"
 # PS3.16 CID 7050
 _MEANINGS = {
     "113100": "Basic Application Confidentiality Profile",
-    "113101": "Clean Pixel Data Option",
-    "113105": "Clean Descriptors Option",
     "113106": "Retain Longitudinal Temporal Information Full Dates Option",
     "113107": "Retain Longitudinal Temporal Information Modified Dates Option",
     "113108": "Retain Patient Characteristics Option",
     "113109": "Retain Device Identity Option",
-    "113111": "Retain Safe Private Option",
 }
-# The table claims these for every object; this engine neither cleans pixels nor knows which private
-# elements are safe, so it does not claim them.
-_NOT_DONE = frozenset({"113101", "113111"})
+# The table claims these for every object; this engine neither cleans pixels, nor descriptors
+# beyond the object's own identifiers, nor knows which private elements are safe: it claims none.
+_NOT_DONE = frozenset({"113101", "113105", "113111"})
 _ASCII_FORMS = str.maketrans({"ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "å": "a", "Å": "A"})
 
 
@@ -64,6 +61,15 @@ def add_required(data_set: Dataset, plan: Plan, placeholder: Callable[[Rule], st
     )
 
 
+def remove_foreign_block(data_set: Dataset) -> None:
+    """Empty the private block of another creator that stands where the table's own one goes."""
+    creator = data_set.get(_CTP_CREATOR)
+    if creator is not None and creator.value != _CTP:
+        for tag in list(data_set.keys()):
+            if 0x00131000 <= tag <= 0x001310FF:
+                del data_set[tag]
+
+
 def _options(plan: Plan) -> list[str]:
     """The options of PS3.15 E.3 that were applied to this object."""
     named = plan.profile[0x00120064]
@@ -83,7 +89,7 @@ def _code(value: str) -> Dataset:
 
 
 def encodings_of(*data_sets: Dataset) -> list[str]:
-    """The encodings of the first data set that names a character set (items inherit, PS3.5 6.1)."""
+    """The codecs of the first data set that names a character set (items inherit, PS3.5 6.1)."""
     names = next((found for one in data_sets if (found := one.get("SpecificCharacterSet"))), None)
     return convert_encodings(names) if names and names != "ISO_IR 6" else ["ascii"]
 

@@ -3,33 +3,39 @@
 import re
 from datetime import date, timedelta
 
-# YYYYMMDD, or the ACR-NEMA form with dots that old files still have.
-_DATE = re.compile(r"(\d{4})(\.?)(\d{2})\2(\d{2})(?P<rest>.*)", re.DOTALL)
+# YYYYMMDD, or with dots as ACR-NEMA had it; in DT followed by as much of the time as is known, and
+# by an offset from UTC.
+_TIME = r"(?:\d{2}(?:\d{2}(?:\d{2}(?:\.\d{1,6})?)?)?)?(?:[+-]\d{4})?"
+_ONE = re.compile(rf"(\d{{4}})(\.?)(\d{{2}})\2(\d{{2}})({_TIME})", re.ASCII)
+_END = rf"(\d{{4}}\.?\d{{2}}\.?\d{{2}}{_TIME})?"
+_RANGE = re.compile(f"{_END}-{_END}", re.ASCII)
 
 
 def shifted(value: str, days: int) -> str | None:
-    """A DA or DT value moved by `days`; what follows the date (time, offset) stays.
+    """A DA or DT value, or a range of them, moved by `days`; time and offset from UTC stay.
 
     Returns
     -------
-    None when the value does not start with a whole date, or the result leaves the calendar.
+    None when the value is no whole date (PS3.5 6.2; ranges: PS3.4 C.2.2.2.5), or the result leaves
+    the calendar. Nothing of such a value may be kept: the part that did not move would give the
+    shift away.
     """
-    found = _DATE.fullmatch(value)
+    if _ONE.fullmatch(value):
+        return _shifted_one(value, days)
+    found = _RANGE.fullmatch(value)
+    if found is None or not any(found.groups()):
+        return None
+    ends = [_shifted_one(end, days) if end else "" for end in found.groups()]
+    return None if None in ends else "-".join(end or "" for end in ends)
+
+
+def _shifted_one(value: str, days: int) -> str | None:
+    found = _ONE.fullmatch(value)
     if found is None:
         return None
-    year, dot, month, day = found.group(1, 2, 3, 4)
+    year, dot, month, day, rest = found.groups()
     try:
         moved = date(int(year), int(month), int(day)) + timedelta(days=days)
     except (ValueError, OverflowError):
         return None
-    return f"{moved:%Y}{dot}{moved:%m}{dot}{moved:%d}{found['rest']}".rjust(8, "0")
-
-
-def shifted_range(value: str, days: int) -> str | None:
-    """As `shifted`, for a single value or a range `from-to` (PS3.4 C.2.2.2.5)."""
-    # An offset from UTC (-0100) is no range: ranges have a date on at least one side of the hyphen.
-    low, hyphen, high = value.partition("-")
-    if hyphen and (not low or _DATE.fullmatch(high)):
-        ends = [shifted(end, days) if end else "" for end in (low, high)]
-        return None if None in ends else "-".join(end or "" for end in ends)
-    return shifted(value, days)
+    return f"{moved.year:04}{dot}{moved:%m}{dot}{moved:%d}{rest}"

@@ -1,61 +1,66 @@
 """The pydicom engine: reads a data set, applies the table at every depth, writes it again.
 
-It decides element by element from the plan's profile; elements that it does not touch are written
-back as the bytes they were.
+It decides element by element from the plan's profile; elements whose value does not change are
+written back as the bytes they were.
 """
 
 import warnings
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import pydicom
-from pydicom import DataElement, Dataset
-from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import RawDataElement
+from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
-from services.anonymizer.engine import additions
-from services.anonymizer.engine.dates import shifted_range
+from services.anonymizer.engine import additions, values
+from services.anonymizer.engine.dates import shifted
 from services.anonymizer.engine.plan import Plan
 from services.anonymizer.engine.sweep import Identity
+from services.anonymizer.engine.uids import KINDS, released
 from shared.errors import Reason, Reject
-from shared.identity import (
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION_NAME,
-    keyed_hash,
-    keyed_uid,
-)
+from shared.header import read_header
+from shared.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, keyed_hash
 from shared.profile import Action, Rule
 
-WELL_KNOWN = "1.2.840.10008."
-"""Root of the UIDs that DICOM itself assigns: classes, syntaxes, schemes. Never mapped."""
-# Unlisted UIDs that name a kind of thing and not a thing: coding schemes, mapping resources,
-# implementations.
-_KINDS = frozenset({0x0008010C, 0x00080118, 0x00020012, 0x00041514})
-_ENCAPSULATED = "1.2.840.10008.5.1.4.1.1.104."
-"""Encapsulated documents: their content can't be de-identified here, so they are held."""
-_TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT", "UR", "AE", "CS"})
-_BYTE_VRS = frozenset({"OB", "OW", "UN"})
-_LONGEST_HASH = 16
+_SPECIFIC_CHARACTER_SET = 0x00080005
+_PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+# Documents can't be de-identified here, whatever class they come in: they are held.
+_ENCAPSULATED_DOCUMENT = 0x00420011
+_ENCAPSULATED_CLASSES = "1.2.840.10008.5.1.4.1.1.104."
+_CTP_CREATOR = 0x00130010
+_TEXT_VRS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
+# Codes, numbers and times: a part of them can't be replaced, but all of one can be an identifier.
+_CODE_VRS = frozenset({"AS", "CS", "DA", "DS", "DT", "IS", "TM"})
+
+
+class ObjectUids(NamedTuple):
+    """Which object a file is expected to be."""
+
+    study: str
+    series: str
+    instance: str
 
 
 @dataclass
 class Report:
-    """What was done to one object. Holds no original values."""
+    """What was remarkable about one object. Holds no original values."""
 
-    actions: Counter[str] = field(default_factory=Counter)
-    """How often each action was applied."""
     warnings: list[str] = field(default_factory=list)
 
 
-def deidentify(source: Path, target: BinaryIO, plan: Plan) -> Report:
+def deidentify(
+    source: Path, target: BinaryIO, plan: Plan, expected: ObjectUids | None = None
+) -> Report:
     """Write the de-identified copy of the Part 10 file `source` to `target`.
+
+    Parameters
+    ----------
+    expected
+        The object that the file must be, if that is known.
 
     Raises
     ------
@@ -69,7 +74,8 @@ def deidentify(source: Path, target: BinaryIO, plan: Plan) -> Report:
         warnings.simplefilter("ignore")
         try:
             data_set = pydicom.dcmread(source)
-            work = _Object(data_set, plan)
+            _require_agreement(source, data_set)
+            work = _Object(data_set, plan, expected)
             work.deidentify()
             pydicom.dcmwrite(target, data_set, enforce_file_format=True)
         except (Reject, OSError):
@@ -80,16 +86,30 @@ def deidentify(source: Path, target: BinaryIO, plan: Plan) -> Report:
     return work.report
 
 
+def _require_agreement(source: Path, data_set: Dataset) -> None:
+    """Two readers must see the same elements: where they differ, something could hide."""
+    if set(read_header(source).tags) != set(map(int, data_set.keys())):
+        raise Reject(Reason.NOT_DEIDENTIFIABLE, "readers disagree on its elements")
+
+
 class _Object:
     """One object on its way through the table."""
 
-    def __init__(self, data_set: Dataset, plan: Plan) -> None:
+    def __init__(self, data_set: Dataset, plan: Plan, expected: ObjectUids | None) -> None:
         self._data_set, self._plan = data_set, plan
-        self._study_uid = str(data_set.get("StudyInstanceUID", "")).strip(" \0")
-        if not self._study_uid or not str(data_set.get("SOPInstanceUID", "")).strip(" \0"):
+        found = ObjectUids(
+            *(
+                str(data_set.get(keyword, "")).strip(" \0")
+                for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+            )
+        )
+        if not found.study or not found.instance or "SOPClassUID" not in data_set:
             raise Reject(Reason.MISSING_UID)
-        if str(data_set.get("SOPClassUID", "")).startswith(_ENCAPSULATED):
+        if str(data_set.SOPClassUID).startswith(_ENCAPSULATED_CLASSES):
             raise Reject(Reason.NOT_DEIDENTIFIABLE, "an encapsulated document")
+        if expected is not None and found != expected:
+            raise Reject(Reason.NOT_DEIDENTIFIABLE, "not the object that was catalogued")
+        self._study_uid = found.study
         self._identity = Identity(data_set, plan.key, plan.participant)
         self.report = Report()
 
@@ -100,55 +120,65 @@ class _Object:
         self._renew_file_meta()
 
     def _walk(self, data_set: Dataset) -> None:
+        additions.remove_foreign_block(data_set)
         for tag in list(data_set.keys()):
             if tag.element == 0:
                 del data_set[tag]  # group lengths, retired: they would be wrong
                 continue
+            if tag == _ENCAPSULATED_DOCUMENT:
+                raise Reject(Reason.NOT_DEIDENTIFIABLE, "an encapsulated document")
             rule = self._plan.profile.get(tag)
-            action = rule.action if rule else Action.KEEP
-            self.report.actions[action] += 1
-            if rule is None or action in (Action.KEEP, Action.PROCESS):
+            if rule is None or rule.action in (Action.KEEP, Action.PROCESS):
                 self._keep(data_set, tag, unlisted=rule is None)
-            elif action is Action.REMOVE:
+            elif rule.action is Action.REMOVE:
                 del data_set[tag]
             else:
                 self._apply(data_set, tag, rule)
 
     def _keep(self, data_set: Dataset, tag: BaseTag, *, unlisted: bool) -> None:
-        vr = _vr(data_set, tag)
-        if vr == "SQ":
+        vr = values.vr_of(data_set, tag)
+        if vr == "SQ" or values.as_sequence(data_set, tag):
             for item in data_set[tag].value or ():
                 self._walk(item)
         elif vr == "UI":
-            if unlisted and tag not in _KINDS:
-                self._map_uids(data_set[tag])
+            if unlisted and tag not in KINDS:
+                self._map_uids(data_set, tag)
+        elif tag.is_private_creator or tag == _SPECIFIC_CHARACTER_SET:
+            return  # structure: other elements are read by it
         elif vr in _TEXT_VRS:
-            self._sweep_text(data_set[tag])
-        elif vr in _BYTE_VRS and tag.group != 0x7FE0:
+            self._sweep_text(data_set, tag)
+        elif vr in _CODE_VRS:
+            values.change_texts(
+                data_set, tag, lambda text: "" if self._identity.is_one(text) else text
+            )
+        elif tag not in _PIXELS:
+            # Bytes, and numbers too: in implicit VR a dictionary only guesses that they are some.
             self._sweep_bytes(data_set, tag)
 
     def _apply(self, data_set: Dataset, tag: BaseTag, rule: Rule) -> None:
-        element = data_set[tag]
-        if rule.action is Action.EMPTY:
-            element.value = element.empty_value
+        if values.vr_of(data_set, tag) == "SQ" and rule.action is not Action.EMPTY:
+            # The table names a value where this object has a sequence: no value can be right.
+            if rule.action is not Action.CODES:
+                raise Reject(Reason.NOT_DEIDENTIFIABLE, f"{tag} is a sequence")
+            self._keep(data_set, tag, unlisted=False)
+        elif rule.action is Action.EMPTY:
+            data_set[tag].value = data_set[tag].empty_value
         elif rule.action in (Action.HASHUID, Action.HASHUID_PROJECT):
-            self._map_uids(element)
+            self._map_uids(data_set, tag)
         elif rule.action is Action.INCREMENTDATE:
-            self._shift(element)
+            self._shift(data_set, tag)
         elif rule.action is Action.HASH:
-            self._each(element, self._hash)
+            values.change_texts(data_set, tag, partial(keyed_hash, self._plan.key, "value"))
         else:
-            self._replace(data_set, element, rule)
+            self._replace(data_set, tag, rule)
 
-    def _replace(self, data_set: Dataset, element: DataElement, rule: Rule) -> None:
+    def _replace(self, data_set: Dataset, tag: BaseTag, rule: Rule) -> None:
         value = self._placeholder(rule)
         if value is None:
-            self._keep(data_set, element.tag, unlisted=False)
-            return
-        if element.VR == "SQ":
-            # The table names a value where this object has a sequence: no value can be right.
-            raise Reject(Reason.NOT_DEIDENTIFIABLE, f"({element.tag}) is a sequence")
-        element.value = additions.fitting(value, additions.encodings_of(data_set, self._data_set))
+            self._keep(data_set, tag, unlisted=False)
+        else:
+            encodings = additions.encodings_of(data_set, self._data_set)
+            data_set[tag].value = additions.fitting(value, encodings)
 
     def _placeholder(self, rule: Rule) -> str | None:
         """The text that `rule` puts in place of a value; None keeps the value."""
@@ -164,46 +194,30 @@ class _Object:
 
     # Values
 
-    def _map_uids(self, element: DataElement) -> None:
-        self._each(
-            element,
-            lambda uid: uid if uid.startswith(WELL_KNOWN) else keyed_uid(self._plan.key, uid),
-        )
+    def _map_uids(self, data_set: Dataset, tag: BaseTag) -> None:
+        values.change_texts(data_set, tag, partial(released, self._plan.key, tag))
 
-    def _hash(self, value: str) -> str:
-        return keyed_hash(self._plan.key, "value", value, _LONGEST_HASH)
-
-    def _shift(self, element: DataElement) -> None:
+    def _shift(self, data_set: Dataset, tag: BaseTag) -> None:
         def move(value: str) -> str:
-            moved = shifted_range(value, self._plan.date_shift_days)
+            moved = shifted(value, self._plan.date_shift_days)
             if moved is None:
-                self.report.warnings.append(f"malformed date emptied: ({element.tag})")
+                self.report.warnings.append(f"malformed date emptied: {tag}")
             return moved or ""
 
-        self._each(element, move)
+        values.change_texts(data_set, tag, move)
 
-    def _sweep_text(self, element: DataElement) -> None:
-        self._each(element, self._identity.clean_text)
+    def _sweep_text(self, data_set: Dataset, tag: BaseTag) -> None:
+        if any("\ufffd" in text for text in values.texts_of(data_set, tag)):
+            # Not readable in the object's character set, so searched as bytes.
+            self._sweep_bytes(data_set, tag)
+        else:
+            values.change_texts(data_set, tag, self._identity.clean_text)
 
     def _sweep_bytes(self, data_set: Dataset, tag: BaseTag) -> None:
-        raw = data_set.get_item(tag).value
-        if isinstance(raw, bytes):
-            cleaned = self._identity.clean_bytes(raw)
-            if cleaned != raw:
-                data_set[tag].value = cleaned
-
-    def _each(self, element: DataElement, change: Callable[[str], str]) -> None:
-        """Change each of an element's text values, and only if there is a change."""
-        value = element.value
-        if value is None or value == "":
-            return
-        if isinstance(value, bytes):
-            # A wrong VR: what should be text is stored as bytes.
-            value = value.decode("latin-1")
-        old = [str(one) for one in (value if isinstance(value, MultiValue) else [value])]
-        new = [change(one.strip(" \0")) if one.strip(" \0") else "" for one in old]
-        if [one.strip(" \0") for one in old] != new:
-            element.value = new if len(new) > 1 else new[0]
+        raw = values.raw_of(data_set, tag)
+        cleaned = self._identity.clean_bytes(raw) if raw else raw
+        if cleaned != raw:
+            values.change_bytes(data_set, tag, cleaned)
 
     def _renew_file_meta(self) -> None:
         """Only what a file needs: AE titles and private information go (PS3.10 table 7.1-1)."""
@@ -215,16 +229,3 @@ class _Object:
         meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
         self._data_set.file_meta = meta
         self._data_set.preamble = bytes(128)
-
-
-def _vr(data_set: Dataset, tag: BaseTag) -> str:
-    """The VR of an element, from the file or, in implicit VR, from the dictionary."""
-    element: Any = data_set.get_item(tag)
-    if isinstance(element, RawDataElement) and element.VR in (None, "UN"):
-        if element.length == 0xFFFFFFFF:
-            return "SQ"
-        try:
-            return dictionary_VR(tag)
-        except KeyError:
-            return str(data_set[tag].VR) if tag.is_private else "UN"
-    return str(element.VR)

@@ -36,8 +36,8 @@ class Project(SQLModel, table=True):
     """Approval number of the regional ethics committee (REK)."""
     rek_start: date | None = None
     rek_end: date | None = None
-    participant_pattern: str = Field(max_length=200)
-    """Regular expression that a participant id must match as a whole."""
+    participant_pattern: str | None = Field(default=None, max_length=300)
+    """Regular expression that a participant id must match as a whole; None takes any."""
     events: list[str] = Field(default_factory=list, sa_column=Column(Document, nullable=False))
     """Names of the visits; empty when the project has none."""
     sites: list[str] = Field(default_factory=list, sa_column=Column(Document, nullable=False))

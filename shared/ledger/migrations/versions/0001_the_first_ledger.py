@@ -80,7 +80,7 @@ def upgrade() -> None:
         sa.Column("rek_number", sa.String(64), nullable=False),
         sa.Column("rek_start", sa.Date(), nullable=True),
         sa.Column("rek_end", sa.Date(), nullable=True),
-        sa.Column("participant_pattern", sa.String(200), nullable=False),
+        sa.Column("participant_pattern", sa.String(300), nullable=True),
         sa.Column("events", Document, nullable=False),
         sa.Column("sites", Document, nullable=False),
         sa.Column("destination_id", BigId, nullable=True),
