@@ -7,11 +7,12 @@ BIN    := $(VENV)/bin
 .PHONY: help demo test run lint lock clean
 
 help:
-	@echo "make demo   one study's journey through the lock, on this machine, in a minute"
+	@echo "make demo   three studies' journey through the lock, on this machine, in a minute"
 	@echo "make test   install what the tests need and run them"
 	@echo "make run    start Sluse for real use (DATA=data, Ctrl-C stops it)"
 	@echo "make lint   ruff, mypy, import contracts"
 	@echo "make lock   renew the pinned, hashed lock files"
+	@echo "make clean  remove what the others made, but not data/"
 
 # One stamp per lock file: the environment is renewed when its lock or the packaging changes.
 $(VENV)/.run: requirements/run.lock pyproject.toml

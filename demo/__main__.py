@@ -48,6 +48,9 @@ def main() -> int:
     except RuntimeError as error:
         console.print(f"[red]The demo failed:[/red] {error}", markup=True)
         return 1
+    except KeyboardInterrupt:
+        console.print("\nThe demo was stopped.")
+        return 130
     finally:
         if options.keep:
             console.print(f"Everything is in {folder}")

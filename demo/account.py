@@ -48,7 +48,7 @@ def print_account(
     """Print studies, law 2, the before/after table and the times."""
     console.print(_arrived(studies))
     console.print(
-        f"\n[bold]Every image accounted for:[/bold]  {totals['received']} received = "
+        f"\n[bold]Every image accounted for[/bold]\n\n{totals['received']} received = "
         f"{totals['delivered']} delivered + {totals['held']} held + {totals['failed']} failed + "
         f"{totals['in_flight']} in flight\n"
     )
@@ -56,8 +56,8 @@ def print_account(
         console.print(_before_after(sample))
     rate = totals["delivered"] / times["delivered"]
     console.print(
-        f"\nSent in {times['sent']:.1f} s; the last image was in the research PACS "
-        f"{times['delivered']:.1f} s after the first was sent: {rate:.0f} images/s from end to end."
+        f"\nSent in {times['sent']:.1f} s. The last image was in the research PACS "
+        f"{times['delivered']:.1f} s\nafter the first was sent: {rate:.0f} images/s from end to end."
     )
 
 

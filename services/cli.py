@@ -4,19 +4,22 @@ import asyncio
 import importlib
 import signal
 import sys
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
+from services import standalone
 from shared import telemetry
-from shared.errors import Retry
-from shared.identity import MasterKey, MasterKeyError
+from shared.errors import Retry, StartError
+from shared.identity import MasterKey
 from shared.ledger import Ledger
-from shared.ledger.schema import SchemaError, migrate
+from shared.ledger.schema import migrate
 from shared.runtime import Runtime, open_runtime
-from shared.settings import Settings, embedded
+from shared.settings import Settings
 
 SERVICES = ("receiver", "classifier", "anonymizer", "forwarder", "api")
 
@@ -25,33 +28,50 @@ app = typer.Typer(
 )
 
 
-def _settings(**knobs: object) -> Settings:
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sluse {version('sluse')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    """Sluse: a research-PACS gateway."""
+
+
+def _settings() -> Settings:
     try:
-        return Settings.model_validate(Settings().model_dump(exclude_unset=True) | knobs)
+        return Settings()
     except ValidationError as error:
         sys.exit(_explain(error))
 
 
-def _explain(error: ValidationError) -> str:
-    lines = [
-        f"SLUSE_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()
-    ]
+def _explain(error: ValidationError, options: Mapping[str, str] | None = None) -> str:
+    """What is wrong with which setting; `options` names those that came from the command line."""
+    lines = []
+    for one in error.errors():
+        knob = "_".join(map(str, one["loc"]))
+        name = (options or {}).get(knob, f"SLUSE_{knob.upper()}")
+        lines.append(f"{name}: {one['msg'].removeprefix('Value error, ')}")
     return "These settings can't be used:\n  " + "\n  ".join(lines)
 
 
-async def _run(settings: Settings, services: tuple[str, ...], *, migrating: bool = False) -> None:
+async def _run(settings: Settings, services: tuple[str, ...], **how: Any) -> None:
     """Run services until a signal asks them to stop, or one of them fails."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signal_number, stop.set)
     name = services[0] if len(services) == 1 else "sluse"
-    async with (
-        open_runtime(settings, name, migrating=migrating) as runtime,
-        asyncio.TaskGroup() as group,
-    ):
-        for service in services:
-            group.create_task(_run_one(service, runtime, stop), name=service)
+    async with open_runtime(settings, name, **how) as runtime:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signal_number, stop.set)
+        async with asyncio.TaskGroup() as group:
+            for service in services:
+                group.create_task(_run_one(service, runtime, stop), name=service)
 
 
 async def _run_one(service: str, runtime: Runtime, stop: asyncio.Event) -> None:
@@ -60,23 +80,34 @@ async def _run_one(service: str, runtime: Runtime, stop: asyncio.Event) -> None:
     await module.run(runtime, stop)
 
 
-def _start(settings: Settings, services: tuple[str, ...], *, migrating: bool = False) -> None:
+def _start(settings: Settings, services: tuple[str, ...], **how: Any) -> None:
     telemetry.configure_logging(settings)
     try:
-        asyncio.run(_run(settings, services, migrating=migrating))
-    except* (SchemaError, MasterKeyError, Retry, OSError) as group:
+        asyncio.run(_run(settings, services, **how))
+    except* KeyboardInterrupt:  # before there was anything to stop
+        sys.exit(130)
+    except* (StartError, Retry, OSError) as group:
         first: BaseException = group
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
-        text = first.reason.in_words if isinstance(first, Retry) else first
+        text = f"{first.reason.in_words} ({first.detail})" if isinstance(first, Retry) else first
         sys.exit(f"Sluse stopped: {text}")
 
 
 def _service_command(service: str) -> None:
     def command() -> None:
         settings = _settings()
+        if settings.bus_url.get_secret_value().startswith("memory:"):
+            sys.exit(
+                f"The {service} on its own needs a broker to meet the others: set SLUSE_BUS_URL to "
+                "amqp://user:password@host/vhost. `sluse up` runs all services without one."
+            )
+        standalone.keep_private()
         if service != "api":
-            telemetry.serve_metrics(settings)
+            try:
+                telemetry.serve_metrics(settings)
+            except StartError as error:
+                sys.exit(f"Sluse stopped: {error}")
         _start(settings, (service,))
 
     summary = importlib.import_module(f"services.{service}").__doc__ or ""
@@ -90,29 +121,33 @@ for _service in SERVICES:
 @app.command("up")
 def up(
     data: Annotated[Path, typer.Option(help="Folder of database, spool and key.")] = Path("data"),
-    dicom_port: Annotated[int, typer.Option(help="Port for DICOM.")] = 11112,
-    http_port: Annotated[int, typer.Option(help="Port for the web page and the REST API.")] = 8080,
+    dicom_port: Annotated[
+        int | None, typer.Option(help="Port for DICOM.", show_default="11112")
+    ] = None,
+    http_port: Annotated[
+        int | None,
+        typer.Option(help="Port for the web page and the REST API.", show_default="8080"),
+    ] = None,
 ) -> None:
     """Run all five services on this machine, with nothing else installed."""
-    data.mkdir(parents=True, exist_ok=True)
     try:
-        settings = embedded(data, dicom_port=dicom_port, http_port=http_port)
+        settings = standalone.settings(data, dicom_port, http_port)
+        with standalone.own(data):
+            doors = standalone.Doors(settings, data)
+            _start(settings, SERVICES, migrating=True, opened=doors.opened)
     except ValidationError as error:
-        sys.exit(_explain(error))
-    typer.echo(
-        f"Sluse is starting; its data is in {data.resolve()}\n"
-        f"  web page   http://127.0.0.1:{http_port}/\n"
-        f"  REST API   http://127.0.0.1:{http_port}/docs\n"
-        f"  DICOM      AE title {settings.ae_title}, port {dicom_port}\n"
-        f"Ctrl-C stops it; whatever is unfinished goes on at the next start."
-    )
-    _start(settings, SERVICES, migrating=True)
+        sys.exit(_explain(error, {"dicom_port": "--dicom-port", "http_port": "--http-port"}))
+    except StartError as error:
+        sys.exit(f"Sluse stopped: {error}")
+    typer.echo("Sluse has stopped. Whatever is unfinished goes on at the next start.")
 
 
 @app.command("migrate")
 def migrate_command() -> None:
     """Bring the database's schema up to date."""
     settings = _settings()
+    telemetry.configure_logging(settings)
+    standalone.keep_private()
 
     async def run() -> None:
         ledger = Ledger(settings)

@@ -1,17 +1,16 @@
 """Puts the resources, the page and the errors together into one application."""
 
-from collections.abc import Awaitable, Callable
-
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from services.api import metrics, problems
+from services.api import guards, metrics, problems
 from services.api.dead_letters.endpoints import router as dead_letters
 from services.api.dependencies import RuntimeDep
 from services.api.destinations.endpoints import router as destinations
 from services.api.pipeline.endpoints import router as pipeline
 from services.api.projects.endpoints import router as projects
+from services.api.quarantine.endpoints import router as quarantine
 from services.api.routing_rules.endpoints import router as routing_rules
 from services.api.studies.endpoints import router as studies
 from services.api.transfers.endpoints import router as transfers
@@ -26,10 +25,6 @@ delivered, every single image accounted for.
 Errors are `application/problem+json` and name the field. Lists come in pages: pass `next` as
 `after`.
 """
-# The page has neither inline script nor foreign hosts; the API's documentation needs inline script.
-_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-_DOCS = ("/docs", "/redoc", "/static-offline-docs")
 
 _health = APIRouter(include_in_schema=False)
 
@@ -62,7 +57,8 @@ def create_app(runtime: Runtime) -> FastAPI:
     problems.install(app)
     api = APIRouter(prefix="/api/v1")
     for router in (
-        pipeline, projects, destinations, routing_rules, studies, transfers, dead_letters
+        pipeline, projects, destinations, routing_rules, studies, transfers, quarantine,
+        dead_letters,
     ):  # fmt: skip
         api.include_router(router)
     app.include_router(api)
@@ -70,18 +66,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     pages.install(app)
     _describe_problems(app)
 
-    @app.middleware("http")
-    async def guard(
-        request: Request, call_next: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        response = await call_next(request)
-        if not request.url.path.startswith(_DOCS):
-            response.headers["Content-Security-Policy"] = _POLICY
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cache-Control"] = "no-store"
-        return response
-
+    guards.install(app)
     return app
 
 

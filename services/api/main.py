@@ -9,10 +9,19 @@ import uvicorn
 
 from services.api.app import create_app
 from services.api.consumer import DeadConsumer
-from shared import telemetry
+from shared.errors import StartError
 from shared.runtime import Runtime
+from shared.settings import Settings
 
-log = telemetry.logger("api")
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        return socket.create_server((settings.http_host, settings.http_port))
+    except OSError as error:
+        raise StartError(
+            f"port {settings.http_port} for the web page can't be used: {error.strerror}. "
+            "Choose another with SLUSE_HTTP_PORT (`sluse up --http-port`)"
+        ) from None
 
 
 class _Server(uvicorn.Server):
@@ -25,8 +34,9 @@ class _Server(uvicorn.Server):
 
 async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     """Run until `stop` is set."""
-    settings = runtime.settings
-    listening = socket.create_server((settings.http_host, settings.http_port))
+    # Now rather than when the first project is entered: without its key nothing can go on.
+    await runtime.load_master_key()
+    listening = _listen(runtime.settings)
     config = uvicorn.Config(
         create_app(runtime),
         access_log=False,  # paths name internal ids only, but queries may hold received UIDs
@@ -37,6 +47,7 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     server = _Server(config)
     async with runtime.bus.consuming(DeadConsumer(runtime.ledger)):
         serving = asyncio.create_task(server.serve(sockets=[listening]))
+        runtime.opened("HTTP", listening.getsockname()[1])
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True

@@ -3,9 +3,14 @@
 from prometheus_client import Gauge
 
 from services.api.pipeline import service
+from shared.ledger.counts import counts_by_project
 from shared.runtime import Runtime
 
-_DELIVERIES = Gauge("sluse_deliveries", "Instances of all transfers, by where they are.", ["state"])
+_DELIVERIES = Gauge(
+    "sluse_deliveries",
+    "Instances in transfers, by project and where they are.",
+    ["project", "state"],
+)
 _ARRIVED = Gauge("sluse_ledger_rows", "What the ledger holds, by kind.", ["kind"])
 _DEPTH = Gauge("sluse_queue_depth", "Messages waiting, by queue.", ["queue"])
 
@@ -13,8 +18,11 @@ _DEPTH = Gauge("sluse_queue_depth", "Messages waiting, by queue.", ["queue"])
 async def refresh(runtime: Runtime) -> None:
     """Read the figures from the ledger and the broker."""
     figures = await service.read(runtime)
-    for state, count in figures.assigned.model_dump().items():
-        _DELIVERIES.labels(state).set(count)
+    async with runtime.ledger.reading() as connection:
+        projects = await counts_by_project(connection)
+    for project, counts in projects.items():
+        for state, count in counts.model_dump().items():
+            _DELIVERIES.labels(project, state).set(count)
     for kind, count in figures.arrivals.model_dump().items():
         _ARRIVED.labels(kind).set(count)
     _ARRIVED.labels("dead_letters").set(figures.dead_letters)

@@ -84,7 +84,15 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _answer(problem: Problem) -> JSONResponse:
+def _field(error: Any) -> str:
+    """The dotted path of the field; of JSON that can't be read, the whole body."""
+    if error["type"] == "json_invalid":
+        return "body"
+    return ".".join(map(str, error["loc"][1:])) or str(error["loc"][0])
+
+
+def answer(problem: Problem) -> JSONResponse:
+    """The problem as an HTTP answer."""
     return JSONResponse(problem.model_dump(), problem.status, media_type=MEDIA_TYPE)
 
 
@@ -93,30 +101,28 @@ def install(app: FastAPI) -> None:
 
     async def on_problem(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ProblemError)
-        return _answer(error.problem)
+        return answer(error.problem)
 
     async def on_validation(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         # The values themselves stay out: they may be patient data.
         fields = [
-            FieldError(
-                field=".".join(map(str, one["loc"][1:])) or str(one["loc"][0]), message=one["msg"]
-            )
+            FieldError(field=_field(one), message=one["msg"].removeprefix("Value error, "))
             for one in error.errors()
         ]
-        return _answer(Problem(status=422, title="The request breaks a rule.", errors=fields))
+        return answer(Problem(status=422, title="The request breaks a rule.", errors=fields))
 
     async def on_http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return _answer(Problem(status=error.status_code, title=str(error.detail)))
+        return answer(Problem(status=error.status_code, title=str(error.detail)))
 
     async def on_retry(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Retry)
-        return _answer(Problem(status=503, title=error.reason.in_words))
+        return answer(Problem(status=503, title=error.reason.in_words))
 
     async def on_bug(_: Request, error: Exception) -> JSONResponse:
         log.error("request failed", exc_info=error)
-        return _answer(Problem(status=500, title="Something went wrong here; it has been logged."))
+        return answer(Problem(status=500, title="Something went wrong here; it has been logged."))
 
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)

@@ -7,6 +7,7 @@
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from services.classifier.arrivals import Arrival, Unusable, examine
@@ -64,7 +65,7 @@ class ReceivedConsumer:
             totals = await count_instances(connection, [series.id for series in recorded.series])
         publish(outcome, assigned, because=batch[0])
         await asyncio.to_thread(self._tidy, keys, arrivals, recorded, totals, senders)
-        self._tell(recorded, len(unusable))
+        self._tell(recorded, unusable)
 
     async def give_up(self, message: Message, reason: Reason) -> None:
         """Hold the files for a person."""
@@ -139,12 +140,15 @@ class ReceivedConsumer:
             if sender.closed_at:
                 self._spool.forget_association(association_id)
 
-    def _tell(self, recorded: Recorded, quarantined: int) -> None:
+    def _tell(self, recorded: Recorded, unusable: list[Unusable]) -> None:
+        reasons = Counter((self._spool.association_of(one.key), one.reason) for one in unusable)
+        for (association, reason), files in reasons.items():
+            log.warning("quarantined", association=association, reason=reason, files=files)
         counted = {
             "new": len(recorded.new),
             "changed": len(recorded.changed),
             "duplicate": recorded.duplicates,
-            "quarantined": quarantined,
+            "quarantined": len(unusable),
         }
         for name, count in counted.items():
             telemetry.INSTANCES.labels("classifier", name).inc(count)

@@ -67,15 +67,14 @@ class Reconciler:
             The bus lives in this process and has just started without any message: everything
             unfinished is taken for forgotten at once.
         """
-        patience = self._settings.patience
-        if starts_empty:
-            patience = 0.0
-            await self._make_everything_due()
+        forgotten = starts_empty
         while True:
             more = False
             try:
-                more = await self.reconcile(patience)
-                patience = self._settings.patience
+                if forgotten:
+                    await self._make_everything_due()
+                more = await self.reconcile(0.0 if forgotten else self._settings.patience)
+                forgotten = False
             except StepError as error:
                 log.warning("reconciling later", reason=error.reason, exc_info=error)
             except Exception as error:  # a round that fails must not be the last one

@@ -3,6 +3,7 @@
 Copies go to their projects' destinations; then one transaction notes what each destination said.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 from services.forwarder.destinations import Destinations
@@ -62,6 +63,7 @@ class AnonymizedConsumer:
         asked.announce(outcome, InstanceFailed, [one.place for one, _ in failed])
         for one, _ in waiting:
             asked.retry(outcome, one.id)
+        _warn(waiting + failed)
         log.info(
             "forwarded",
             sent=len(sent),
@@ -96,6 +98,22 @@ async def _note(connection: Connection, state: DeliveryState, answered: list[Ans
         due_at=now(),
         step="forwarder",
     )
+
+
+def _warn(answered: list[Answered]) -> None:
+    """Say once per destination and answer what did not go well there."""
+    troubles = Counter(
+        (one.peer and one.peer.destination_id, answer.reason, answer.detail)
+        for one, answer in answered
+    )
+    for (destination, reason, detail), images in troubles.items():
+        log.warning(
+            "not delivered",
+            destination=destination,
+            reason=reason,
+            detail=detail,
+            images=images,
+        )
 
 
 def _sorted(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
 from pynetdicom.presentation import build_context
 
@@ -25,6 +27,7 @@ Context = tuple[str, str]
 class Peer:
     """Where a destination is."""
 
+    destination_id: int
     ae_title: str
     host: str
     port: int
@@ -130,11 +133,14 @@ class Sender:
             for cx in (association.accepted_contexts if association else ())
         }
         if parcel.context not in accepted:
-            return Answer(Verdict.REJECT, Reason.SYNTAX_REFUSED, parcel.transfer_syntax_uid)
+            names = [UID(uid).name[:80] for uid in parcel.context]
+            return Answer(Verdict.REJECT, Reason.SYNTAX_REFUSED, " in ".join(names))
         try:
             status = association.send_c_store(parcel.path)
         except (RuntimeError, OSError) as error:
             return away(type(error).__qualname__)
+        except (ValueError, AttributeError, InvalidDicomError) as error:  # not what Sluse wrote
+            return Answer(Verdict.REJECT, Reason.UNREADABLE, type(error).__qualname__)
         if "Status" not in status:
             return away("no answer")
         return of_status(int(status.Status))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 
@@ -48,6 +49,7 @@ async def load(connection: Connection, delivery_ids: Iterable[int], spool: Spool
             _delivery.c.released_key,
             _instance.c.sop_class_uid,
             _instance.c.transfer_syntax_uid,
+            _destination.c.id.label("destination_id"),
             _destination.c.ae_title,
             _destination.c.host,
             _destination.c.port,
@@ -66,10 +68,16 @@ async def load(connection: Connection, delivery_ids: Iterable[int], spool: Spool
             parcel=Parcel(
                 row.id, spool.path(row.released_key), row.sop_class_uid, row.transfer_syntax_uid
             ),
-            peer=Peer(row.ae_title, row.host, row.port) if row.host else None,
+            peer=_peer(row),
             revision=row.revision,
             transfer_id=row.transfer_id,
             series_id=row.series_id,
         )
         for row in rows
     ]
+
+
+def _peer(row: Any) -> Peer | None:
+    if row.destination_id is None:
+        return None
+    return Peer(row.destination_id, row.ae_title, row.host, row.port)

@@ -24,7 +24,7 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     scp = StorageScp(settings, runtime.spool, announcer, titles)
     refreshing = asyncio.create_task(titles.keep_fresh(settings.ae_refresh))
     scp.start()
-    log.info("listening", ae_title=settings.ae_title, port=scp.port)
+    runtime.opened("DICOM", scp.port)
     try:
         await stop.wait()
     finally:

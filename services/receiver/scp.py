@@ -1,5 +1,6 @@
 """The Storage and Verification SCP on the wire, through pynetdicom (PS3.4 annex B, PS3.8)."""
 
+import re
 import socket
 import threading
 from typing import Any
@@ -9,10 +10,11 @@ from pynetdicom.sop_class import Verification
 from pynetdicom.transport import ThreadedAssociationServer
 
 from services.receiver.announcer import Announcer
-from services.receiver.intake import Intake
+from services.receiver.consumer import PROCESSING_FAILURE, Intake, answer
 from services.receiver.titles import CalledTitles
 from shared import telemetry
 from shared.clock import now
+from shared.errors import StartError
 from shared.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from shared.settings import Settings
 from shared.spool import Association, Spool
@@ -46,24 +48,34 @@ class StorageScp:
         entity.maximum_associations = settings.max_associations
         entity.network_timeout = entity.dimse_timeout = settings.network_timeout
         entity.require_called_aet = True
-        self._server = entity.make_server(
-            (settings.dicom_host, settings.dicom_port),
-            evt_handlers=[
-                (evt.EVT_CONN_OPEN, self._on_connection),
-                (evt.EVT_REQUESTED, self._on_request),
-                (evt.EVT_ESTABLISHED, self._on_established),
-                (evt.EVT_C_STORE, self._on_store),
-                (evt.EVT_RELEASED, self._on_release),
-                (evt.EVT_ABORTED, self._on_abort),
-                (evt.EVT_CONN_CLOSE, self._on_abort),
-            ],
-            server_class=_Server,
-        )
+        self._server = self._bind(entity, settings)
         entity._servers.append(self._server)  # noqa: SLF001 as `AE.start_server` does
         self._entity = entity
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="dicom-server", daemon=True
         )
+
+    def _bind(self, entity: AE, settings: Settings) -> _Server:
+        try:
+            server: _Server = entity.make_server(
+                (settings.dicom_host, settings.dicom_port),
+                evt_handlers=[
+                    (evt.EVT_CONN_OPEN, self._on_connection),
+                    (evt.EVT_REQUESTED, self._on_request),
+                    (evt.EVT_ESTABLISHED, self._on_established),
+                    (evt.EVT_C_STORE, self._on_store),
+                    (evt.EVT_RELEASED, self._on_release),
+                    (evt.EVT_ABORTED, self._on_abort),
+                    (evt.EVT_CONN_CLOSE, self._on_abort),
+                ],
+                server_class=_Server,
+            )
+            return server
+        except OSError as error:
+            raise StartError(
+                f"port {settings.dicom_port} for DICOM can't be used: {error.strerror}. "
+                "Choose another with SLUSE_DICOM_PORT (`sluse up --dicom-port`)"
+            ) from None
 
     @property
     def port(self) -> int:
@@ -88,12 +100,18 @@ class StorageScp:
     def _on_request(self, event: evt.Event) -> None:
         # pynetdicom compares the called title with the acceptor's and rejects with
         # "called AE title not recognised" (PS3.8 table 9-21) where they differ.
-        called = event.assoc.requestor.primitive.called_ae_title.strip()
+        requestor = event.assoc.requestor
+        called = requestor.primitive.called_ae_title.strip()
         if called in self._titles:
             event.assoc.acceptor.ae_title = called
         else:
             telemetry.ASSOCIATIONS.labels("unknown-called-aet").inc()
-            log.warning("association rejected: called AE title not recognised")
+            log.warning(
+                "association rejected: called AE title not recognised",
+                called=_printable(called),
+                calling=_printable(requestor.primitive.calling_ae_title.strip()),
+                peer=str(requestor.address),
+            )
 
     def _on_established(self, event: evt.Event) -> None:
         requestor = event.assoc.requestor
@@ -107,12 +125,16 @@ class StorageScp:
 
     def _on_store(self, event: evt.Event) -> int:
         request = event.request
-        return self._intakes[event.assoc].store(
-            str(request.AffectedSOPClassUID),
-            str(request.AffectedSOPInstanceUID),
-            str(event.context.transfer_syntax),
-            request.DataSet,
-        )
+        try:
+            return self._intakes[event.assoc].store(
+                str(request.AffectedSOPClassUID),
+                str(request.AffectedSOPInstanceUID),
+                str(event.context.transfer_syntax),
+                request.DataSet,
+            )
+        except Exception as error:  # pynetdicom would log its text, and answer 0xC211
+            log.error("image refused", exc_info=error)
+            return answer(PROCESSING_FAILURE)
 
     def _on_release(self, event: evt.Event) -> None:
         self._close(event.assoc, completed=True)
@@ -125,3 +147,8 @@ class StorageScp:
         intake = self._intakes.pop(association, None)
         if intake:
             intake.close(completed=completed)
+
+
+def _printable(title: str) -> str:
+    """An AE title for the log; what does not look like a device's name stays out of it."""
+    return title if re.fullmatch(r"[A-Za-z0-9 ._-]{1,16}", title) else "(unusual characters)"

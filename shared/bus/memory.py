@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Self
 
+from shared import telemetry
 from shared.bus.base import Consumer
 from shared.bus.handling import handle_bodies, in_lanes, take_batch
 from shared.bus.topology import QUEUES, Queue
@@ -23,9 +24,11 @@ class MemoryBus:
         self._delayed: set[asyncio.TimerHandle] = set()
 
     async def __aenter__(self) -> Self:
+        telemetry.BUS_CONNECTED.set(1)
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        telemetry.BUS_CONNECTED.set(0)
         self._forget_delayed()
 
     async def publish(self, events: Iterable[Event], *, producer: str, correlation_id: str) -> None:

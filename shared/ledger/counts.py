@@ -1,13 +1,23 @@
 """Law 2 in figures: `received = delivered + held + failed + in flight`."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from pydantic import BaseModel, Field, computed_field
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from shared.ledger.database import Connection
-from shared.ledger.states import IN_FLIGHT, DeliveryState
-from shared.ledger.tables import Delivery, Instance, Quarantine, Series, Study, Transfer, core
+from shared.ledger.states import IN_FLIGHT, DeliveryState, TransferState
+from shared.ledger.tables import (
+    Delivery,
+    Instance,
+    Project,
+    Quarantine,
+    Series,
+    Study,
+    Transfer,
+    core,
+)
 
 _delivery, _transfer = core(Delivery), core(Transfer)
 
@@ -68,10 +78,24 @@ async def total_counts(connection: Connection) -> Counts:
     return Counts.of({row[0]: row[1] for row in rows})
 
 
+async def counts_by_project(connection: Connection) -> dict[str, Counts]:
+    """The counts of each project that has transfers, by its code."""
+    code = core(Project).c.code
+    rows = await connection.execute(
+        select(code, _delivery.c.state, func.count())
+        .join_from(_delivery, _transfer)
+        .join(core(Project))
+        .group_by(code, _delivery.c.state)
+    )
+    by_state: dict[str, dict[str, int]] = defaultdict(dict)
+    for project, state, count in rows:
+        by_state[project][state] = count
+    return {project: Counts.of(states) for project, states in by_state.items()}
+
+
 async def arrivals(connection: Connection) -> Arrivals:
     """What arrived."""
     study = core(Study)
-    unassigned = ~select(_transfer.c.id).where(_transfer.c.study_id == study.c.id).exists()
 
     async def count(statement: object) -> int:
         return await connection.scalar(statement) or 0  # type: ignore[call-overload]
@@ -79,9 +103,34 @@ async def arrivals(connection: Connection) -> Arrivals:
     return Arrivals(
         studies=await count(select(func.count()).select_from(study)),
         instances=await count(select(func.count()).select_from(core(Instance))),
-        unassigned_studies=await count(select(func.count()).select_from(study).where(unassigned)),
+        unassigned_studies=await count(
+            select(func.count()).select_from(study).where(_unassigned())
+        ),
         quarantined=await count(select(func.count()).select_from(core(Quarantine))),
     )
+
+
+async def transfers_by_state(connection: Connection) -> dict[TransferState, int]:
+    """How many transfers are in each state; states without any are left out."""
+    state = _transfer.c.state
+    rows = await connection.execute(select(state, func.count()).group_by(state))
+    return {TransferState(row[0]): row[1] for row in rows}
+
+
+async def unrouted(connection: Connection) -> dict[str, int]:
+    """Studies that a rule matched and did not take, and nobody since, by the gate's objection."""
+    study = core(Study)
+    rows = await connection.execute(
+        select(study.c.routing_note, func.count())
+        .where(study.c.routing_note != "", _unassigned())
+        .group_by(study.c.routing_note)
+        .order_by(func.count().desc())
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _unassigned() -> ColumnElement[bool]:
+    return ~select(_transfer.c.id).where(_transfer.c.study_id == core(Study).c.id).exists()
 
 
 async def instances_by_study(

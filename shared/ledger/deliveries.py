@@ -16,7 +16,7 @@ from shared.errors import Reason
 from shared.events import BATCH
 from shared.ledger.database import Connection
 from shared.ledger.states import IN_FLIGHT, DeliveryState, sources_of
-from shared.ledger.tables import Delivery, Instance, Series, Transfer, core
+from shared.ledger.tables import Delivery, Instance, Project, Series, Transfer, core
 from shared.ledger.transfers import run
 from shared.ledger.writing import clip, insert_or
 from shared.settings import Settings
@@ -206,6 +206,23 @@ async def retry_failed(connection: Connection, transfer_id: int, *, patience: fl
     """Start a transfer's failed deliveries again."""
     failed = _delivery.c.state == DeliveryState.FAILED
     return await _restart(connection, (_delivery.c.transfer_id == transfer_id) & failed, patience)
+
+
+async def hurry(
+    connection: Connection, *, transfer_id: int | None = None, destination_id: int | None = None
+) -> None:
+    """Make deliveries that wait for their next try due now, of a transfer or for a destination."""
+    waiting = _in_state(IN_FLIGHT) & _delivery.c.reason.is_not(None)
+    if transfer_id is not None:
+        waiting &= _delivery.c.transfer_id == transfer_id
+    if destination_id is not None:
+        project = core(Project)
+        waiting &= _delivery.c.transfer_id.in_(
+            select(_transfer.c.id)
+            .join_from(_transfer, project)
+            .where(project.c.destination_id == destination_id)
+        )
+    await connection.execute(update(_delivery).where(waiting).values(due_at=now(), nudges=0))
 
 
 async def _restart(connection: Connection, which: ColumnElement[bool], patience: float) -> Assigned:

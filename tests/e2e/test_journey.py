@@ -15,9 +15,11 @@ from demo.phantoms import Maker, Study
 from shared.identity import is_legal_uid
 from tests.corpus import read, storage_objects
 from tests.e2e.deployment import Deployment
+from tests.helpers import part10
 from tests.servers import dcmtk
 from tests.servers.common import wait_for
 from tests.servers.orthanc import Orthanc
+from tests.wire import association, encoded, store_raw
 
 
 def save(study: Study, folder: Path) -> Path:
@@ -137,9 +139,7 @@ def _compare(original: Dataset, copy: Dataset, participant: str, study_uid: str)
 
 def _nothing_told(deployment: Deployment, spy: Spy, studies: list[Study]) -> None:
     """No message, log line or metric names a patient (law 5)."""
-    told = {f"log of {k}": v for k, v in deployment.logs().items()}
-    told |= {f"metrics of {k}": v for k, v in deployment.metrics().items()}
-    told["messages"] = "\n".join(spy.bodies)
+    told = _told(deployment, spy)
     assert all(told.values()) and len(spy.bodies) > 4
     for study in studies:
         first = study.instances[0]
@@ -147,6 +147,12 @@ def _nothing_told(deployment: Deployment, spy: Spy, studies: list[Study]) -> Non
         for where, text in told.items():
             found = [secret for secret in secrets if secret.lower() in text.lower()]
             assert not found, f"{where} names a patient"
+
+
+def _told(deployment: Deployment, spy: Spy) -> dict[str, str]:
+    told = {f"log of {k}": v for k, v in deployment.logs().items()}
+    told |= {f"metrics of {k}": v for k, v in deployment.metrics().items()}
+    return told | {"messages": "\n".join(spy.bodies)}
 
 
 def test_the_corpus_goes_through_to_orthanc(
@@ -194,3 +200,35 @@ def test_the_corpus_goes_through_to_orthanc(
             copy = copies[delivery["released_sop_uid"]]
             original = originals[delivery["sop_instance_uid"]]
             assert copy.get("PixelData") == original.get("PixelData")
+
+
+def test_nothing_is_told_of_patients_in_bad_input_either(
+    deployment: Deployment, spy: Spy, tmp_path: Path
+) -> None:
+    """Whatever a hostile or broken sender writes where, logs, messages and metrics keep quiet."""
+    secret = "Nordmann^Kari"
+    image = Maker(1, size=16).ct(1).instances[0]
+    image.PatientName = image.PatientID = secret
+    bodies = [encoded(image)[:-100], secret.encode() * 10, bytes(2)]
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        broken = pydicom.dcmread(pydicom.filebase.DicomBytesIO(part10(image)))
+        broken[keyword].VR = "LO"  # so that pydicom writes it
+        broken[keyword].value = secret
+        bodies.append(encoded(broken))
+    with association(deployment.dicom_port, calling="KARI") as opened:
+        assert store_raw(opened, encoded(image), sop_instance=secret) == 0x0117
+        for number, body in enumerate(bodies):
+            assert store_raw(opened, body, sop_instance=f"1.2.3.{number}") == 0
+    for called in (secret, "NOSUCH"):
+        with association(deployment.dicom_port, called=called) as opened:
+            assert not opened.is_established
+    wait_for(
+        lambda: deployment.get("/pipeline")["arrivals"]["quarantined"] == len(bodies), "quarantine"
+    )
+    deployment.client.post("/projects", json={"code": secret})
+    deployment.client.post("/transfers", json={"study_instance_uid": secret, "project": secret})
+    deployment.client.get("/studies", params={"study_instance_uid": secret})
+    assert len(deployment.get("/quarantine")["items"]) == len(bodies)
+    for where, text in _told(deployment, spy).items():
+        for form in ("nordmann", b"Nordmann^Kari".hex(), "Tm9yZG1hbm5eS2FyaQ"):
+            assert form.lower() not in text.lower(), f"{where} repeats what was sent"

@@ -11,6 +11,7 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
 from pynetdicom import AE, _config, evt
 from sqlalchemy import insert, update
+from structlog.testing import capture_logs
 
 from demo.phantoms import Maker
 from services.forwarder.consumer import AnonymizedConsumer
@@ -255,11 +256,28 @@ async def test_every_status_has_its_consequence(
 async def test_a_syntax_that_the_pacs_does_not_take_fails_with_a_reason(
     runtime: Runtime, consumer: AnonymizedConsumer, pacs: Pacs
 ) -> None:
-    with pacs.listening(contexts=[(CT, [ImplicitVRLittleEndian])]):
+    with pacs.listening(contexts=[(CT, [ImplicitVRLittleEndian])]), capture_logs() as logs:
         await handle(consumer, await anonymized(runtime, pacs.port))
     deliveries = await rows(runtime, Delivery)
-    assert {(d.state, d.reason) for d in deliveries} == {("failed", Reason.SYNTAX_REFUSED)}
+    assert {(d.state, d.reason, d.detail) for d in deliveries} == {
+        ("failed", Reason.SYNTAX_REFUSED, "CT Image Storage in Explicit VR Little Endian")
+    }
     assert pacs.got == []
+    (warning,) = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert (warning["destination"], warning["images"]) == (1, len(deliveries))
+
+
+async def test_a_copy_that_is_damaged_fails_and_its_neighbours_are_sent(
+    runtime: Runtime, consumer: AnonymizedConsumer, pacs: Pacs
+) -> None:
+    with pacs.listening():
+        event = await anonymized(runtime, pacs.port)
+        first, *others = await rows(runtime, Delivery)
+        runtime.spool.path(first.released_key).write_bytes(bytes(200))
+        await handle(consumer, event)
+    found = {d.id: (d.state, d.reason) for d in await rows(runtime, Delivery)}
+    assert found.pop(first.id) == ("failed", Reason.UNREADABLE)
+    assert set(found.values()) == {("forwarded", None)} and len(found) == len(others)
 
 
 async def test_a_project_without_destination_says_so(
@@ -323,7 +341,7 @@ def test_one_association_serves_several_kinds(runtime: Runtime, pacs: Pacs, tmp_
     kinds = [(CT, ExplicitVRLittleEndian), (CT, JPEGBaseline8Bit), (mr, ExplicitVRLittleEndian)]
     contexts = [(CT, [ExplicitVRLittleEndian, JPEGBaseline8Bit]), (mr, [ExplicitVRLittleEndian])]
     with pacs.listening(contexts=contexts):
-        sender = Sender(runtime.settings, Peer("RESEARCHPACS", "127.0.0.1", pacs.port))
+        sender = Sender(runtime.settings, Peer(1, "RESEARCHPACS", "127.0.0.1", pacs.port))
         answers = sender.send(_parcels(tmp_path, [(k, str(s)) for k, s in kinds]))
         sender.release()
     assert {a.verdict for a in answers.values()} == {Verdict.DONE}
@@ -337,7 +355,7 @@ def test_more_kinds_than_an_association_holds_take_several(
     parcels = _parcels(tmp_path, [(CT, str(ExplicitVRLittleEndian))])
     contexts = [(kind, [ExplicitVRLittleEndian]) for kind, _ in kinds]
     with pacs.listening(contexts=[*contexts, (CT, [ExplicitVRLittleEndian])]):
-        sender = Sender(runtime.settings, Peer("RESEARCHPACS", "127.0.0.1", pacs.port))
+        sender = Sender(runtime.settings, Peer(1, "RESEARCHPACS", "127.0.0.1", pacs.port))
         sender._proposed = set(kinds)
         answers = sender.send(parcels)
         sender.release()
@@ -346,7 +364,7 @@ def test_more_kinds_than_an_association_holds_take_several(
 
 def test_idle_associations_are_released(runtime: Runtime, pacs: Pacs, tmp_path: Path) -> None:
     with pacs.listening():
-        sender = Sender(runtime.settings, Peer("RESEARCHPACS", "127.0.0.1", pacs.port))
+        sender = Sender(runtime.settings, Peer(1, "RESEARCHPACS", "127.0.0.1", pacs.port))
         sender.send(_parcels(tmp_path, [(CT, str(ExplicitVRLittleEndian))]))
         sender.release_if_idle()
         assert sender._association is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from sqlalchemy import update
+from structlog.testing import capture_logs
 
 from demo.phantoms import Maker
 from services.receiver.announcer import Announcer
@@ -266,3 +267,29 @@ async def test_events_name_files_of_one_series(
         if isinstance(message.event, InstanceReceived):
             series = {read(runtime.spool.path(k)).SeriesInstanceUID for k in message.event.keys}
             assert len(series) == 1
+
+
+async def test_a_refused_association_is_told_with_who_and_whom(scp: StorageScp) -> None:
+    with capture_logs() as logs:
+        await run("echoscu", "-aet", "CT1", "-aec", "NOSUCH", "127.0.0.1", scp.port, check=False)
+    (warning,) = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert (warning["calling"], warning["called"]) == ("CT1", "NOSUCH")
+    assert warning["peer"] == "127.0.0.1"
+
+
+async def test_an_unexpected_error_refuses_the_image_and_is_told_without_its_text(
+    runtime: Runtime, scp: StorageScp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> int:
+        raise ValueError("Nordmann^Kari")
+
+    monkeypatch.setattr("services.receiver.consumer.Intake.store", broken)
+
+    def send() -> int:
+        with association(scp.port) as opened:
+            return store_raw(opened, bytes(2))
+
+    with capture_logs() as logs:
+        assert await asyncio.to_thread(send) == 0x0110
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["image refused"]
+    assert spooled(runtime) == []

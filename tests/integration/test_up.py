@@ -2,9 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -14,9 +16,11 @@ from demo.pacs import StandInPacs
 from demo.phantoms import Maker
 from demo.sending import send
 from demo.system import System, free_port
+from shared.identity import MasterKey
 from tests.servers.common import wait_for
 
 _SLUSE = Path(sys.executable).with_name("sluse")
+_NO_BROKER = {"SLUSE_BUS_URL": "amqp://nobody@127.0.0.1:1/"}
 
 
 def _children(pid: int) -> list[int]:
@@ -69,6 +73,7 @@ def test_it_says_where_everything_is_and_stops_on_ctrl_c(tmp_path: Path) -> None
     assert running.returncode == 0
     for text in (f"http://127.0.0.1:{http}/", f"http://127.0.0.1:{http}/docs", f"port {dicom}"):
         assert text in out
+    assert "has stopped" in out
     assert "Traceback" not in err
 
 
@@ -89,13 +94,74 @@ def _fails(*arguments: str | Path, **environment: str) -> str:
     return done.stderr
 
 
-def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
-    import socket
-
+@pytest.mark.parametrize("door", ["http", "dicom"])
+def test_a_port_in_use_is_said_plainly(tmp_path: Path, door: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        text = _fails("up", "--data", tmp_path, "--http-port", port, "--dicom-port", "0")
-    assert "Address already in use" in text
+        ports = {"http": "0", "dicom": "0"} | {door: str(taken.getsockname()[1])}
+        text = _fails(
+            "up", "--data", tmp_path, "--http-port", ports["http"], "--dicom-port", ports["dicom"]
+        )
+    assert f"port {ports[door]}" in text and f"--{door}-port" in text
+    assert len(text.splitlines()) == 1
+
+
+def test_a_folder_that_can_not_be_used_is_said_plainly(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert f"the folder {file} can't be used" in _fails("up", "--data", file)
+    assert "Not a directory" in _fails("up", "--data", file / "data")
+
+
+def test_an_option_out_of_range_is_named_as_it_was_given(tmp_path: Path) -> None:
+    text = _fails("up", "--data", tmp_path, "--http-port", "99999")
+    assert "--http-port: Input should be less than or equal to 65535" in text
+
+
+def test_a_folder_has_one_owner_and_is_private(tmp_path: Path) -> None:
+    with System(tmp_path / "data") as system:
+        send(Maker(1, size=16).ct(1).instances, system.dicom_port, called="SLUSE", calling="CT1")
+        wait_for(lambda: system.get("/studies")["items"], "the study")
+        assert "another Sluse is running" in _fails("up", "--data", tmp_path / "data")
+        for path in (tmp_path / "data").rglob("*"):
+            if path.name != "sluse.log":  # made by the test
+                assert path.stat().st_mode & 0o077 == 0, path
+
+
+@pytest.mark.parametrize("harm", ["lost", "other", "damaged"])
+def test_without_its_master_key_nothing_goes_on(tmp_path: Path, harm: str) -> None:
+    data = tmp_path / "data"
+    with System(data) as system:
+        system.post("/projects", code="BICAM")
+    key = data / "master.key"
+    if harm == "lost":
+        key.unlink()
+    else:
+        key.write_text(MasterKey.generate() if harm == "other" else "\0damaged")
+    text = _fails("up", "--data", data, "--http-port", "0", "--dicom-port", "0")
+    assert "master key" in text and "from your backup" in text
+    assert key.exists() != (harm == "lost")
+
+
+def test_ports_come_from_the_environment_too(tmp_path: Path) -> None:
+    port = free_port()
+    environment = os.environ | {"SLUSE_HTTP_PORT": str(port), "SLUSE_DICOM_PORT": "0"}
+    running = subprocess.Popen(
+        [_SLUSE, "up", "--data", tmp_path], env=environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_for(lambda: _answers(port), "the page")
+    finally:
+        running.terminate()
+        assert running.wait(20) == 0
+
+
+def test_a_service_on_its_own_needs_a_broker(tmp_path: Path) -> None:
+    assert "SLUSE_BUS_URL" in _fails("receiver", SLUSE_SPOOL_URL=(tmp_path / "spool").as_uri())
+
+
+def test_it_knows_its_version() -> None:
+    done = subprocess.run([_SLUSE, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"sluse {version('sluse')}\n"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +180,9 @@ def test_a_setting_that_can_not_be_used_is_named(
 
 def test_a_service_refuses_a_database_that_is_not_migrated(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'new.db'}"
-    text = _fails("api", SLUSE_DATABASE_URL=url, SLUSE_SPOOL_URL=(tmp_path / "spool").as_uri())
+    text = _fails(
+        "api", SLUSE_DATABASE_URL=url, SLUSE_SPOOL_URL=(tmp_path / "spool").as_uri(), **_NO_BROKER
+    )
     assert "run `sluse migrate`" in text
 
 
@@ -123,6 +191,7 @@ def test_a_missing_master_key_is_explained(tmp_path: Path) -> None:
         "SLUSE_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'new.db'}",
         "SLUSE_SPOOL_URL": (tmp_path / "spool").as_uri(),
         "SLUSE_MASTER_KEY_FILE": str(tmp_path / "none"),
+        **_NO_BROKER,
     }
     subprocess.run([_SLUSE, "migrate"], check=True, env=os.environ | environment)
     assert "master key" in _fails("api", **environment)

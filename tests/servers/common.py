@@ -39,13 +39,30 @@ def shared_server(root: Path, name: str, start: Callable[[Path], dict[str, Any]]
 
 
 def start_guarded(
-    root: Path, command: list[str | Path], log: Path, env: dict[str, str] | None = None
+    root: Path,
+    command: list[str | Path],
+    log: Path,
+    env: dict[str, str] | None = None,
+    remove: Path | str = "-",
 ) -> int:
-    """Start `command` so that it ends with the test run; the guard's process id."""
+    """Start `command` so that it ends with the test run; the guard's process id.
+
+    Parameters
+    ----------
+    remove
+        A folder to be removed when the server has ended.
+    """
     owner = int((root / "owner").read_text())
     with log.open("ab") as output:
         guard = subprocess.Popen(
-            [sys.executable, "-m", "tests.servers.guard", str(owner), *map(str, command)],
+            [
+                sys.executable,
+                "-m",
+                "tests.servers.guard",
+                str(owner),
+                str(remove),
+                *map(str, command),
+            ],
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,

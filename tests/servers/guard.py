@@ -1,9 +1,14 @@
-"""Runs a server and ends it with the test run: python -m tests.servers.guard OWNER_PID COMMAND …
+"""Runs a server and ends it with the test run.
+
+    python -m tests.servers.guard OWNER_PID FOLDER COMMAND …
+
+FOLDER is removed in the end; "-" for none.
 
 Whatever becomes of the test run, the server does not outlive it.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +17,7 @@ import time
 GRACE = 4  # seconds; what these servers hold is thrown away anyway
 
 
-def main(owner: int, command: list[str]) -> int:
+def main(owner: int, folder: str, command: list[str]) -> int:
     """Run `command` until it ends, this process is told to, or the process `owner` is gone."""
     server = subprocess.Popen(command, start_new_session=True)
     stopping = False
@@ -31,8 +36,11 @@ def main(owner: int, command: list[str]) -> int:
                 os.killpg(server.pid, signal.SIGKILL)
             break
         time.sleep(0.2)
-    return server.wait()
+    code = server.wait()
+    if folder != "-":
+        shutil.rmtree(folder, ignore_errors=True)
+    return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2], sys.argv[3:]))

@@ -50,9 +50,7 @@ def _start(root: Path, folder: Path, binaries: Path) -> dict[str, str]:
     }
     settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     command = [*as_user, binaries / "postgres", "-D", data / "db", "-p", str(port), *settings]
-    # Removing the folder is the last thing that happens to it.
-    script = 'trap "" TERM; "$@"; rm -rf "$0"'
-    start_guarded(root, ["sh", "-c", script, data, *command], folder / "server.log")
+    start_guarded(root, command, folder / "server.log", remove=data)
     url = f"postgresql://u@127.0.0.1:{port}/postgres"
     wait_for(lambda: _psql(url, "SELECT 1", quiet=True) == 0, "PostgreSQL")
     return {"url": url}

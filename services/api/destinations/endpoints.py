@@ -6,6 +6,7 @@ from services.api.dependencies import RowId, RuntimeDep
 from services.api.destinations import service
 from services.api.destinations.schemas import DestinationRead, DestinationWrite
 from services.api.problems import responses
+from shared.ledger.deliveries import hurry
 
 router = APIRouter(prefix="/destinations", tags=["destinations"])
 
@@ -36,7 +37,10 @@ async def read_destination(destination_id: RowId, runtime: RuntimeDep) -> Destin
 async def change_destination(
     destination_id: RowId, body: DestinationWrite, runtime: RuntimeDep
 ) -> DestinationRead:
-    """Change a destination; images not yet sent go to the new address."""
+    """Change a destination; images waiting for it go to the new address within a minute."""
     async with runtime.ledger.session() as session:
         row = await service.get(session, destination_id)
-        return DestinationRead.model_validate(await service.write(session, body, row))
+        changed = DestinationRead.model_validate(await service.write(session, body, row))
+    async with runtime.ledger.transaction() as connection:
+        await hurry(connection, destination_id=destination_id)
+    return changed

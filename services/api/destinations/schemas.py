@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.identity import AE_TITLE
+from services.api.fields import AeTitle, Host, Name
 
 _EXAMPLE: dict[str, Any] = {
     "name": "research-pacs",
@@ -19,15 +19,13 @@ class DestinationWrite(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _EXAMPLE})
 
-    name: Annotated[str, Field(pattern=r"^[\w. -]{1,64}$", description="What people call it.")]
-    ae_title: Annotated[str, Field(pattern=f"^{AE_TITLE}$", description="Its AE title.")]
-    host: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9.:_-]{1,253}$", description="Host name or address.")
-    ]
+    name: Name = Field(description="What people call it.")
+    ae_title: AeTitle = Field(description="Its AE title.")
+    host: Host = Field(description="Host name or address.")
     port: Annotated[int, Field(ge=1, le=65535, description="Its DICOM port.")]
 
 
-class DestinationRead(DestinationWrite):
+class DestinationRead(BaseModel):
     """A research PACS."""
 
     model_config = ConfigDict(
@@ -35,3 +33,7 @@ class DestinationRead(DestinationWrite):
     )
 
     id: int
+    name: str
+    ae_title: str
+    host: str
+    port: int

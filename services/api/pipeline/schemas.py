@@ -3,6 +3,14 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.ledger.counts import Arrivals, Counts
+from shared.ledger.states import TransferState
+
+
+class Unrouted(BaseModel):
+    """Why routing rules that matched did not take some studies."""
+
+    reason: str = Field(description="In words.")
+    studies: int
 
 
 class Pipeline(BaseModel):
@@ -24,6 +32,13 @@ class Pipeline(BaseModel):
                     "in_flight": 8,
                     "received": 68,
                 },
+                "transfers": {"complete": 1, "running": 1},
+                "unrouted": [
+                    {
+                        "reason": "The participant id does not fit the project's pattern.",
+                        "studies": 1,
+                    }
+                ],
                 "queues": {"classifier.received": 0},
                 "dead_letters": 0,
             }
@@ -32,6 +47,10 @@ class Pipeline(BaseModel):
 
     arrivals: Arrivals
     assigned: Counts = Field(description="Instances of all transfers (law 2).")
+    transfers: dict[TransferState, int] = Field(description="Transfers by state.")
+    unrouted: list[Unrouted] = Field(
+        description="Studies that a routing rule matched and did not take; nobody has since."
+    )
     queues: dict[str, int | None] = Field(
         description="Messages waiting in each queue; null while the broker is away."
     )

@@ -2,11 +2,12 @@
 
 from sqlalchemy import func, select
 
-from services.api.pipeline.schemas import Pipeline
+from services.api.pipeline.schemas import Pipeline, Unrouted
+from shared.admission import Objection
 from shared.bus import QUEUES, Bus, Queue
 from shared.errors import Retry
 from shared.ledger import Ledger
-from shared.ledger.counts import arrivals, total_counts
+from shared.ledger.counts import arrivals, total_counts, transfers_by_state, unrouted
 from shared.ledger.tables import DeadLetter, core
 from shared.runtime import Runtime
 
@@ -23,6 +24,11 @@ async def read_ledger(ledger: Ledger, queues: dict[str, int | None]) -> Pipeline
         return Pipeline(
             arrivals=await arrivals(connection),
             assigned=await total_counts(connection),
+            transfers=await transfers_by_state(connection),
+            unrouted=[
+                Unrouted(reason=Objection(note).in_words, studies=studies)
+                for note, studies in (await unrouted(connection)).items()
+            ],
             queues=queues,
             dead_letters=await connection.scalar(select(func.count()).select_from(core(DeadLetter)))
             or 0,

@@ -8,11 +8,10 @@ from services.api.dependencies import RuntimeDep
 from services.api.problems import responses
 from services.api.projects import service
 from services.api.projects.schemas import ProjectChange, ProjectCreate, ProjectRead
-from shared.identity import PROJECT_CODE
 
 router = APIRouter(prefix="/projects", tags=["projects"])
 
-Code = Annotated[str, Path(pattern=f"^{PROJECT_CODE}$", description="The project's code.")]
+Code = Annotated[str, Path(max_length=16, description="The project's code.")]
 
 
 @router.get("")
@@ -25,8 +24,9 @@ async def list_projects(runtime: RuntimeDep) -> list[ProjectRead]:
 @router.post("", status_code=201, responses=responses(409, 422))
 async def create_project(body: ProjectCreate, runtime: RuntimeDep) -> ProjectRead:
     """Enter a project. It gets a secret key of its own, for its identifiers."""
+    master_key = await runtime.load_master_key()
     async with runtime.ledger.session() as session:
-        project = await service.create(session, body, runtime.master_key)
+        project = await service.create(session, body, master_key, runtime.settings.ae_title)
         return ProjectRead.model_validate(project)
 
 
@@ -37,8 +37,8 @@ async def read_project(code: Code, runtime: RuntimeDep) -> ProjectRead:
         return ProjectRead.model_validate(await service.get(session, code))
 
 
-@router.put("/{code}", responses=responses(404, 422))
+@router.patch("/{code}", responses=responses(404, 422))
 async def change_project(code: Code, body: ProjectChange, runtime: RuntimeDep) -> ProjectRead:
-    """Change a project; code, number, date shift and key stay for good."""
+    """Change what is given of a project; code, number, date shift and key stay for good."""
     async with runtime.ledger.session() as session:
         return ProjectRead.model_validate(await service.change(session, code, body))

@@ -1,13 +1,19 @@
 """What a project looks like from outside (2019 design, "Projects and data")."""
 
 from datetime import date
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from shared.identity import PARTICIPANT, PROJECT_CODE, PROJECT_NUMBER
+from services.api.fields import (
+    Name,
+    ProjectCode,
+    ProjectNumber,
+    RegularExpression,
+    RowId,
+    Text,
+)
 from shared.ledger.states import ProjectState
-from shared.patterns import check
 
 _EXAMPLE: dict[str, Any] = {
     "code": "BICAM",
@@ -21,52 +27,40 @@ _EXAMPLE: dict[str, Any] = {
     "events": ["baseline", "year1"],
     "sites": [],
     "destination_id": 1,
-    "date_shift_days": 42,
+    "date_shift_days": -42,
     "state": "active",
 }
-
-Name = Annotated[str, Field(pattern=r"^\S(.{0,62}\S)?$")]
-Names = Annotated[list[Name], Field(max_length=100)]
-
-
 _FIXED = ("code", "number", "date_shift_days")
 
 
 class ProjectChange(BaseModel):
-    """The part of a project that may change."""
+    """The part of a project that may change; what is left out stays as it is."""
 
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={"example": {k: v for k, v in _EXAMPLE.items() if k not in _FIXED}},
     )
 
-    title: Annotated[str, Field(max_length=200, description="The project's full name.")] = ""
-    principal_investigator: Annotated[str, Field(max_length=200)] = ""
-    rek_number: Annotated[str, Field(max_length=64, description="REK approval number.")] = ""
+    title: Text = ""
+    principal_investigator: Text = ""
+    rek_number: Text = Field("", description="REK approval number.")
     rek_start: date | None = Field(None, description="First day of the approval.")
     rek_end: date | None = Field(None, description="Last day of the approval.")
-    participant_pattern: Annotated[
-        str,
-        AfterValidator(check),
-        Field(
-            max_length=200,
-            description="Regular expression that a participant id matches as a whole.",
-        ),
-    ] = PARTICIPANT
-    events: Names = Field(default_factory=list, description="The visits; empty for none.")
-    sites: Names = Field(default_factory=list, description="The sites; empty for one.")
-    destination_id: Annotated[int | None, Field(ge=1, le=2**63 - 1)] = Field(
-        None, description="Where its images are delivered."
+    participant_pattern: RegularExpression | None = Field(
+        None,
+        description="Regular expression that a participant id matches as a whole. Without one "
+        "any id is taken, and no routing rule may name the project.",
     )
+    events: Annotated[list[Name], Field(max_length=100)] = Field(
+        default_factory=list, description="The visits; empty for none."
+    )
+    sites: Annotated[list[Name], Field(max_length=100)] = Field(
+        default_factory=list, description="The sites; empty for one."
+    )
+    destination_id: RowId | None = Field(None, description="Where its images are delivered.")
     state: ProjectState = Field(
         ProjectState.ACTIVE, description="Only an active project takes images."
     )
-
-    @model_validator(mode="after")
-    def _dates_in_order(self) -> Self:
-        if self.rek_start and self.rek_end and self.rek_end < self.rek_start:
-            raise ValueError("rek_end is before rek_start")
-        return self
 
 
 class ProjectCreate(ProjectChange):
@@ -74,19 +68,13 @@ class ProjectCreate(ProjectChange):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _EXAMPLE})
 
-    code: Annotated[
-        str,
-        Field(
-            pattern=f"^{PROJECT_CODE}$",
-            description="Short specifier, also an AE title: capitals and digits, 3 to 16.",
-        ),
-    ]
-    number: Annotated[
-        str | None, Field(pattern=f"^{PROJECT_NUMBER}$", description="Project number, `P20_01`.")
-    ] = None
-    date_shift_days: Annotated[
-        int, Field(ge=-36500, le=36500, description="Whole days added to every date.")
-    ] = 0
+    code: ProjectCode = Field(description="Short specifier, also an AE title.")
+    number: ProjectNumber | None = Field(None, description="Project number, `P20_01`.")
+    date_shift_days: Annotated[int, Field(ge=-36500, le=36500)] | None = Field(
+        None,
+        description="Whole days added to every date; left out, some are drawn by lot. 0 keeps the "
+        "dates as they are.",
+    )
 
 
 class ProjectRead(BaseModel):
@@ -104,7 +92,7 @@ class ProjectRead(BaseModel):
     rek_number: str
     rek_start: date | None
     rek_end: date | None
-    participant_pattern: str
+    participant_pattern: str | None
     events: list[str]
     sites: list[str]
     destination_id: int | None

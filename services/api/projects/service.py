@@ -1,5 +1,7 @@
 """Reads and writes projects."""
 
+import secrets
+
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -8,6 +10,9 @@ from services.api.problems import not_found, rule_broken, taken
 from services.api.projects.schemas import ProjectChange, ProjectCreate
 from shared.identity import MasterKey, new_project_key
 from shared.ledger.tables import Destination, Project
+
+_SHIFTS = range(-730, -29)
+"""Days that a date shift is drawn from: back by a month to two years, so never into the future."""
 
 
 async def every(session: AsyncSession) -> list[Project]:
@@ -23,12 +28,18 @@ async def get(session: AsyncSession, code: str) -> Project:
     return found
 
 
-async def create(session: AsyncSession, body: ProjectCreate, master_key: MasterKey) -> Project:
-    """Enter a project with a key of its own; a 409 problem when code or number is taken."""
+async def create(
+    session: AsyncSession, body: ProjectCreate, master_key: MasterKey, own_ae_title: str
+) -> Project:
+    """Enter a project with a key of its own; a problem when code or number is taken."""
+    if body.code == own_ae_title:
+        raise rule_broken("code", "This is Sluse's own AE title.")
     await _check_free(session, body)
-    await _check_destination(session, body.destination_id)
-    secret = master_key.encrypt(new_project_key())
-    project = Project.model_validate(body.model_dump() | {"secret": secret})
+    values = body.model_dump() | {"secret": master_key.encrypt(new_project_key())}
+    if body.date_shift_days is None:
+        values["date_shift_days"] = secrets.choice(_SHIFTS)
+    project = Project.model_validate(values)
+    await _check(session, project)
     session.add(project)
     try:
         await session.flush()
@@ -38,10 +49,10 @@ async def create(session: AsyncSession, body: ProjectCreate, master_key: MasterK
 
 
 async def change(session: AsyncSession, code: str, body: ProjectChange) -> Project:
-    """Change a project."""
+    """Change what `body` names of a project."""
     project = await get(session, code)
-    await _check_destination(session, body.destination_id)
-    project.sqlmodel_update(body.model_dump())
+    project.sqlmodel_update(body.model_dump(exclude_unset=True))
+    await _check(session, project)
     session.add(project)
     await session.flush()
     return project
@@ -54,6 +65,9 @@ async def _check_free(session: AsyncSession, body: ProjectCreate) -> None:
             raise taken(field, f"Another project has this {field}.")
 
 
-async def _check_destination(session: AsyncSession, destination_id: int | None) -> None:
-    if destination_id and await session.get(Destination, destination_id) is None:
+async def _check(session: AsyncSession, project: Project) -> None:
+    if project.rek_start and project.rek_end and project.rek_end < project.rek_start:
+        raise rule_broken("rek_end", "The approval ends before it starts.")
+    wanted = project.destination_id
+    if wanted is not None and await session.get(Destination, wanted) is None:
         raise rule_broken("destination_id", "There is no such destination.")

@@ -4,6 +4,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from services.api.admitting import field_errors
 from services.api.problems import FieldError, ProblemError, not_found, rule_broken, taken
 from services.api.routing_rules.schemas import RoutingRuleRead, RoutingRuleWrite
 from shared.admission import Objection, refusals
@@ -31,16 +32,14 @@ async def get(session: AsyncSession, rule_id: int) -> RoutingRule:
 async def write(
     session: AsyncSession, body: RoutingRuleWrite, rule: RoutingRule | None = None
 ) -> RoutingRuleRead:
-    """Enter a rule, or change one; a problem when its project, event or site don't exist."""
+    """Enter a rule, or replace one; a problem when it can't work."""
     project = (await session.exec(select(Project).where(Project.code == body.project))).first()
     if project is None:
         raise rule_broken("project", "There is no such project.")
-    about_rule = (Objection.EVENT_UNKNOWN, Objection.SITE_UNKNOWN)
-    errors = [
-        FieldError(field=refusal.field, message=refusal.objection.in_words)
-        for refusal in refusals(project, "", body.event, body.site)
-        if refusal.objection in about_rule
-    ]
+    errors = _conditions_missing(body)
+    about_rule = (Objection.PATTERN_NEEDED, Objection.EVENT_UNKNOWN, Objection.SITE_UNKNOWN)
+    against = refusals(project, "", body.event, body.site)
+    errors += field_errors([one for one in against if one.objection in about_rule], project)
     if errors:
         raise ProblemError(422, "The request breaks a rule.", errors)
     values = body.model_dump(exclude={"project"}) | {"project_id": project.id}
@@ -52,6 +51,17 @@ async def write(
     except IntegrityError:
         raise taken("name", "Another rule has this name.") from None
     return _read(row, project.code)
+
+
+def _conditions_missing(body: RoutingRuleWrite) -> list[FieldError]:
+    errors = []
+    if not (body.called_aet or body.calling_aet):
+        message = "A rule needs a called or a calling AE title."
+        errors.append(FieldError(field="called_aet", message=message))
+    if not (body.patient_id_pattern or body.patient_name_pattern):
+        message = "A rule needs a pattern on the patient's id or name."
+        errors.append(FieldError(field="patient_id_pattern", message=message))
+    return errors
 
 
 def _read(rule: RoutingRule, project: str) -> RoutingRuleRead:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from services.api.dependencies import RowId, RuntimeDep
+from services.api.fields import Uid
 from services.api.paging import After, Limit, Page
 from services.api.problems import responses
 from services.api.studies import service
@@ -20,7 +21,7 @@ async def list_studies(
         bool | None, Query(description="Only studies that no project has, or only the others.")
     ] = None,
     study_instance_uid: Annotated[
-        str | None, Query(max_length=64, description="Only the study with this received UID.")
+        Uid | None, Query(description="Only the study with this received UID.")
     ] = None,
     limit: Limit = 50,
     after: After = None,

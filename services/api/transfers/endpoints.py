@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from services.api.dependencies import RowId, RuntimeDep
+from services.api.fields import ProjectCode
 from services.api.nudging import nudge
 from services.api.paging import After, Limit, Page
 from services.api.problems import responses
 from services.api.transfers import service
 from services.api.transfers.schemas import DeliveryRead, TransferCreate, TransferRead
 from shared.events import InstanceAssigned, TransferRequested
-from shared.identity import PROJECT_CODE
 from shared.ledger.states import DeliveryState, TransferState
 
 router = APIRouter(prefix="/transfers", tags=["transfers"])
@@ -20,9 +20,7 @@ router = APIRouter(prefix="/transfers", tags=["transfers"])
 @router.get("", responses=responses(422))
 async def list_transfers(
     runtime: RuntimeDep,
-    project: Annotated[
-        str | None, Query(pattern=f"^{PROJECT_CODE}$", description="Only this project's.")
-    ] = None,
+    project: Annotated[ProjectCode | None, Query(description="Only this project's.")] = None,
     state: Annotated[TransferState | None, Query(description="Only those in this state.")] = None,
     limit: Limit = 50,
     after: After = None,
@@ -68,7 +66,7 @@ async def list_deliveries(
 
 @router.post("/{transfer_id}/retry", responses=responses(404, 422))
 async def retry_transfer(transfer_id: RowId, runtime: RuntimeDep) -> TransferRead:
-    """Start the failed instances again, once their cause is mended."""
+    """Start the failed instances again once their cause is mended, and try the waiting ones now."""
     async with runtime.ledger.transaction() as connection:
         assigned = await service.retry(connection, transfer_id, runtime.settings.patience)
     await nudge(

@@ -1,11 +1,11 @@
 """What a transfer looks like from outside."""
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from shared.identity import PROJECT_CODE
+from services.api.fields import Name, OptionalName, ProjectCode, RowId, Uid
 from shared.ledger.counts import Counts
 from shared.ledger.states import DeliveryState, TransferState
 
@@ -22,24 +22,12 @@ class TransferCreate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _EXAMPLE})
 
-    study_id: Annotated[int | None, Field(ge=1, le=2**63 - 1)] = Field(
-        None, description="The study; or name it by study_instance_uid."
-    )
-    study_instance_uid: Annotated[
-        str | None, Field(max_length=64, description="The study's received UID.")
-    ] = None
-    project: Annotated[str, Field(pattern=f"^{PROJECT_CODE}$", description="The project's code.")]
-    participant: Annotated[
-        str, Field(min_length=1, max_length=64, description="The participant's pseudonym.")
-    ]
-    event: Annotated[str, Field(max_length=64, description="One of the project's events.")] = ""
-    site: Annotated[str, Field(max_length=64, description="One of the project's sites.")] = ""
-
-    @model_validator(mode="after")
-    def _one_study(self) -> Self:
-        if (self.study_id is None) == (self.study_instance_uid is None):
-            raise ValueError("name the study by study_id or by study_instance_uid")
-        return self
+    study_id: RowId | None = Field(None, description="The study; or name it by study_instance_uid.")
+    study_instance_uid: Uid | None = Field(None, description="The study's received UID.")
+    project: ProjectCode = Field(description="The project's code.")
+    participant: Name = Field(description="The participant's pseudonym.")
+    event: OptionalName = Field("", description="One of the project's events.")
+    site: OptionalName = Field("", description="One of the project's sites.")
 
 
 class Trouble(BaseModel):

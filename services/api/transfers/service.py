@@ -5,14 +5,15 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 
+from services.api.admitting import field_errors
 from services.api.paging import Page, page_of
-from services.api.problems import FieldError, ProblemError, not_found, rule_broken, taken
+from services.api.problems import ProblemError, not_found, rule_broken, taken
 from services.api.transfers.schemas import DeliveryRead, TransferCreate, TransferRead, Trouble
 from shared.admission import refusals
 from shared.errors import Reason
 from shared.ledger import Connection
 from shared.ledger.counts import transfer_counts
-from shared.ledger.deliveries import Assigned, retry_failed
+from shared.ledger.deliveries import Assigned, hurry, retry_failed
 from shared.ledger.states import DeliveryState, TransferState
 from shared.ledger.tables import (
     Delivery,
@@ -34,21 +35,15 @@ _instance, _release = core(Instance), core(Release)
 
 async def request(connection: Connection, body: TransferCreate) -> int:
     """Enter a transfer; its id. A problem when the gate refuses, or the study is there already."""
-    row = (
-        (await connection.execute(select(_project).where(_project.c.code == body.project)))
-        .mappings()
-        .first()
-    )
+    query = select(_project).where(_project.c.code == body.project)
+    row = (await connection.execute(query)).mappings().first()
     if row is None:
         raise rule_broken("project", "There is no such project.")
     project = Project.model_validate(dict(row))
-    study_id = await _find_study(connection, body)
-    errors = [
-        FieldError(field=refusal.field, message=refusal.objection.in_words)
-        for refusal in refusals(project, body.participant, body.event, body.site)
-    ]
-    if errors:
-        raise ProblemError(422, "The request breaks a rule.", errors)
+    study_id, patient_id = await _find_study(connection, body)
+    against = refusals(project, body.participant, body.event, body.site, patient_id=patient_id)
+    if against:
+        raise ProblemError(422, "The request breaks a rule.", field_errors(against, project))
     transfer_id = await request_transfer(
         connection,
         study_id=study_id,
@@ -59,7 +54,12 @@ async def request(connection: Connection, body: TransferCreate) -> int:
         requested_by="rest",
     )
     if transfer_id is None:
-        raise taken("project", "The study is in this project already.")
+        existing = await connection.scalar(
+            select(_transfer.c.id).where(
+                _transfer.c.study_id == study_id, _transfer.c.project_id == row["id"]
+            )
+        )
+        raise taken("project", f"The study is in this project already: transfer {existing}.")
     return transfer_id
 
 
@@ -118,25 +118,29 @@ async def deliveries(
 
 
 async def retry(connection: Connection, transfer_id: int, patience: float) -> Assigned:
-    """Start a transfer's failed instances again."""
+    """Start a transfer's failed instances again, and have those that wait tried now."""
     await get(connection, transfer_id)
+    await hurry(connection, transfer_id=transfer_id)
     return await retry_failed(connection, transfer_id, patience=patience)
 
 
-async def _find_study(connection: Connection, body: TransferCreate) -> int:
-    by_id = body.study_id is not None
-    study_id: int | None = await connection.scalar(
-        select(_study.c.id).where(
-            _study.c.id == body.study_id
-            if by_id
-            else _study.c.study_instance_uid == body.study_instance_uid
+async def _find_study(connection: Connection, body: TransferCreate) -> tuple[int, str]:
+    """The study's id and its patient's."""
+    if (body.study_id is None) == (body.study_instance_uid is None):
+        raise rule_broken("study_id", "Name the study by study_id or by study_instance_uid.")
+    field = "study_id" if body.study_id is not None else "study_instance_uid"
+    row = (
+        await connection.execute(
+            select(_study.c.id, _study.c.patient_id).where(
+                _study.c.id == body.study_id
+                if body.study_id is not None
+                else _study.c.study_instance_uid == body.study_instance_uid
+            )
         )
-    )
-    if study_id is None:
-        raise rule_broken(
-            "study_id" if by_id else "study_instance_uid", "There is no such study here."
-        )
-    return study_id
+    ).first()
+    if row is None:
+        raise rule_broken(field, "There is no such study here.")
+    return row.id, row.patient_id
 
 
 def _select() -> Select[Any]:

@@ -37,7 +37,7 @@ class Intake:
         The C-STORE status (PS3.4 B.2.3).
         """
         if not is_usable_uid(sop_instance):
-            return self._answer(INVALID_SOP_INSTANCE)
+            return answer(INVALID_SOP_INSTANCE)
         meta = create_file_meta(
             sop_class_uid=sop_class,
             sop_instance_uid=sop_instance,
@@ -55,11 +55,11 @@ class Intake:
         except Retry as error:
             log.error("image refused", association=self.id, reason=error.reason)
             full = error.reason is Reason.DISK_FULL
-            return self._answer(OUT_OF_RESOURCES if full else PROCESSING_FAILURE)
+            return answer(OUT_OF_RESOURCES if full else PROCESSING_FAILURE)
         self._count += 1
         telemetry.BYTES_RECEIVED.inc(data_set.getbuffer().nbytes)
         self._announcer.stored(self.id, key)
-        return self._answer(SUCCESS)
+        return answer(SUCCESS)
 
     def close(self, *, completed: bool) -> None:
         """Note how the association ended. What it brought before it broke off is kept and used."""
@@ -74,6 +74,8 @@ class Intake:
             log.error("end of association not noted", association=self.id, reason=error.reason)
         self._announcer.closed(self.id)
 
-    def _answer(self, status: int) -> int:
-        telemetry.INSTANCES.labels("receiver", f"{status:#06x}").inc()
-        return status
+
+def answer(status: int) -> int:
+    """Count an answer to a C-STORE."""
+    telemetry.INSTANCES.labels("receiver", f"{status:#06x}").inc()
+    return status

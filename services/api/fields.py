@@ -1,0 +1,60 @@
+"""The types of fields that people fill in: what they take, and what they say when they don't."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from shared.identity import AE_TITLE, PROJECT_CODE, PROJECT_NUMBER, is_usable_uid
+from shared.patterns import PatternError, check
+
+_NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f\\]")
+
+
+def _matching(pattern: str, complaint: str) -> tuple[Any, Any]:
+    """A text that matches `pattern` as a whole, or a complaint that people understand."""
+
+    def validate(value: str) -> str:
+        if re.fullmatch(pattern, value) is None:
+            raise ValueError(complaint)
+        return value
+
+    return AfterValidator(validate), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
+
+
+def _printable(value: str) -> str:
+    # A backslash separates values in DICOM text, and control characters belong in none.
+    if _NOT_PRINTABLE.search(value):
+        raise ValueError("no backslashes, line breaks or other control characters, please")
+    if value != value.strip():
+        raise ValueError("no blanks at the beginning or the end, please")
+    return value
+
+
+def _pattern(value: str) -> str:
+    try:
+        return check(value)
+    except PatternError as error:
+        raise ValueError(str(error)) from None
+
+
+def _uid(value: str) -> str:
+    if not is_usable_uid(value):
+        raise ValueError("not a UID: only digits and dots, at most 64")
+    return value
+
+
+ProjectCode = Annotated[
+    str, *_matching(PROJECT_CODE, "use 3 to 16 capitals and digits, starting with a letter")
+]
+ProjectNumber = Annotated[str, *_matching(PROJECT_NUMBER, "write it like P20_01")]
+AeTitle = Annotated[
+    str, *_matching(AE_TITLE, "an AE title has 1 to 16 plain characters and no backslash")
+]
+Host = Annotated[str, *_matching(r"[A-Za-z0-9.:_-]{1,253}", "a host name or an address, please")]
+Uid = Annotated[str, Field(max_length=64), AfterValidator(_uid)]
+RegularExpression = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_pattern)]
+Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
+OptionalName = Annotated[str, Field(max_length=64), AfterValidator(_printable)]
+Text = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]

@@ -1,0 +1,68 @@
+"""Keeps out of the application what must not come in: foreign hosts and sites, endless bodies."""
+
+from fastapi import FastAPI
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.api.problems import Problem, answer
+
+MAX_BODY = 1 << 20  # bytes; requests are short texts
+# Without accounts, whoever can make a browser on this machine send a request could read names:
+# a page elsewhere whose host name points here (DNS rebinding), or a form on it.
+_HOSTS = ["127.0.0.1", "localhost"]
+# The page has neither inline script nor foreign hosts; the API's documentation needs inline script.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_DOCS = ("/docs", "/static-offline-docs")
+
+
+class Guard:
+    """Refuses writes from other sites and endless bodies; adds the headers that browsers obey."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        taken = 0
+
+        async def counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > MAX_BODY:
+                raise HTTPException(413, "The request is too large.")
+            return message
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _protect(MutableHeaders(scope=message), scope["path"])
+            await send(message)
+
+        site = Headers(scope=scope).get("sec-fetch-site", "none")
+        if scope["method"] not in ("GET", "HEAD") and site == "cross-site":
+            refusal = answer(Problem(status=403, title="Not from another site."))
+            await refusal(scope, receive, guarded)
+        else:
+            await self._app(scope, counted, guarded)
+
+
+def _protect(headers: MutableHeaders, path: str) -> None:
+    if not path.startswith(_DOCS):
+        headers["Content-Security-Policy"] = _POLICY
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "no-referrer"
+    headers["Cache-Control"] = "no-store"
+
+
+def install(app: FastAPI) -> None:
+    """Guard `app`."""
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)
+    app.add_middleware(Guard)
