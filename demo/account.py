@@ -57,7 +57,8 @@ def print_account(
     rate = totals["delivered"] / times["delivered"]
     console.print(
         f"\nSent in {times['sent']:.1f} s. The last image was in the research PACS "
-        f"{times['delivered']:.1f} s\nafter the first was sent: {rate:.0f} images/s from end to end."
+        f"{times['delivered']:.1f} s\n"
+        f"after the first was sent: {rate:.0f} images/s from end to end."
     )
 
 
