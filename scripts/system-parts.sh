@@ -6,6 +6,7 @@ declare -A part=(
   [rabbitmq-server]="/usr/lib/rabbitmq/bin/rabbitmq-server|the AMQP bus contract, end-to-end and purge tests"
   [postgresql]="/usr/lib/postgresql/*/bin/initdb|the ledger tests on PostgreSQL, end-to-end tests"
   [dcmtk]="/usr/bin/storescu|the wire tests with dcmtk"
+  [curl]="/usr/bin/curl|the test of the README's commands"
   [orthanc]="/usr/sbin/Orthanc|the end-to-end tests against Orthanc"
 )
 missing=()

@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     network_timeout: Seconds = Field(
         60, description="Idle time after which an association is given up."
     )
-    ae_refresh: Seconds = Field(5, description="How often the accepted AE titles are re-read.")
+    ae_refresh: Seconds = Field(1, description="How often the accepted AE titles are re-read.")
 
     # Work in batches
     flush_after: Seconds = Field(

@@ -1,6 +1,7 @@
 """`sluse up`: everything in one process, killed and started again over the same folder."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +18,8 @@ from demo.phantoms import Maker
 from demo.sending import send
 from demo.system import System, free_port
 from shared.identity import MasterKey
-from tests.servers.common import wait_for
+from tests.servers import dcmtk
+from tests.servers.common import missing, wait_for
 
 _SLUSE = Path(sys.executable).with_name("sluse")
 _NO_BROKER = {"SLUSE_BUS_URL": "amqp://nobody@127.0.0.1:1/"}
@@ -140,6 +142,34 @@ def test_without_its_master_key_nothing_goes_on(tmp_path: Path, harm: str) -> No
     text = _fails("up", "--data", data, "--http-port", "0", "--dicom-port", "0")
     assert "master key" in text and "from your backup" in text
     assert key.exists() != (harm == "lost")
+
+
+def test_the_readmes_walk_works(tmp_path: Path) -> None:
+    """The commands of "A first project, step by step", typed as they stand there."""
+    if shutil.which("curl") is None:
+        missing("curl", "curl")
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    walk = text.partition("### A first project")[2].partition("\n### ")[0]
+    script = "".join(walk.split("```")[1::2])
+    studies = {"CT1": Maker(1, size=16).ct(2), "BICAM": Maker(2, size=16).ct(2, "BICAM_002")}
+    for name, study in studies.items():
+        (tmp_path / name).mkdir()
+        for number, instance in enumerate(study.instances):
+            instance.save_as(tmp_path / name / f"{number}.dcm", enforce_file_format=True)
+    with System(tmp_path / "data") as system:
+        shell = "set -e; curl() { command curl -sSf --noproxy '*' \"$@\"; echo; }\n"
+        shell += 'storescu() { command storescu "$@"; sleep 3; }\n'
+        script = script.replace("FOLDER", str(tmp_path / "CT1"), 1)
+        script = script.replace("FOLDER", str(tmp_path / "BICAM"))
+        for documented, here in ((":8080", f":{system.http_port}"), ("11112", system.dicom_port)):
+            script = script.replace(documented, str(here))
+        dcmtk.run("bash", "-c", shell + script)
+        transfers = wait_for(
+            lambda: len(t := system.get("/transfers")["items"]) == 2 and t, "both transfers"
+        )
+    by_request, by_rule = sorted(transfers, key=lambda transfer: str(transfer["participant"]))
+    assert (by_request["participant"], by_request["requested_by"]) == ("BICAM_001", "rest")
+    assert (by_rule["participant"], by_rule["requested_by"]) == ("BICAM_002", "rule")
 
 
 def test_ports_come_from_the_environment_too(tmp_path: Path) -> None:
