@@ -41,6 +41,7 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
         create_app(runtime),
         access_log=False,  # paths name internal ids only, but queries may hold received UIDs
         log_config=None,
+        lifespan="off",  # nothing to do there, and its errors are logged with their texts
         timeout_graceful_shutdown=5,
         server_header=False,
     )
@@ -49,9 +50,11 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         runtime.opened("HTTP", listening.getsockname()[1])
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        server.should_exit = True
-        stopping.cancel()
-        await serving
+        try:
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            server.should_exit = True
+            stopping.cancel()
+            await serving
     if not stop.is_set():
         raise RuntimeError("the web server ended by itself")
