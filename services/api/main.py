@@ -34,9 +34,9 @@ class _Server(uvicorn.Server):
 
 async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     """Run until `stop` is set."""
+    listening = _listen(runtime.settings)
     # Now rather than when the first project is entered: without its key nothing can go on.
     await runtime.load_master_key()
-    listening = _listen(runtime.settings)
     config = uvicorn.Config(
         create_app(runtime),
         access_log=False,  # paths name internal ids only, but queries may hold received UIDs

@@ -16,12 +16,12 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     """Run until `stop` is set."""
     settings = runtime.settings
     titles = CalledTitles(settings.ae_title, runtime.ledger)
+    announcer = Announcer(runtime.bus, runtime.spool, settings.flush_after)
+    scp = StorageScp(settings, runtime.spool, announcer, titles)
     try:
         await titles.refresh()
     except Retry as error:
         log.warning("starting with Sluse's own AE title only", reason=error.reason)
-    announcer = Announcer(runtime.bus, runtime.spool, settings.flush_after)
-    scp = StorageScp(settings, runtime.spool, announcer, titles)
     refreshing = asyncio.create_task(titles.keep_fresh(settings.ae_refresh))
     scp.start()
     runtime.opened("DICOM", scp.port)
