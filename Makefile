@@ -4,13 +4,14 @@ VENV   ?= .venv
 DATA   ?= data
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test run lint lock clean
+.PHONY: help demo test run lint bench-deid lock clean
 
 help:
 	@echo "make demo   three studies' journey through the lock, on this machine, in a minute"
 	@echo "make test   install what the tests need and run them"
 	@echo "make run    start Sluse for real use (DATA=data, Ctrl-C stops it)"
 	@echo "make lint   ruff, mypy, import contracts"
+	@echo "make bench-deid   the de-identification engine beside cp and its peers"
 	@echo "make lock   renew the pinned, hashed lock files"
 	@echo "make clean  remove what the others made, but not data/"
 
@@ -38,6 +39,9 @@ lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench-deid: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.deid $(BENCH)
 
 lock: $(VENV)/.dev
 	@for kind in run dev; do \

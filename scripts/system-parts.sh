@@ -7,6 +7,7 @@ declare -A part=(
   [postgresql]="/usr/lib/postgresql/*/bin/initdb|the ledger tests on PostgreSQL, end-to-end tests"
   [dcmtk]="/usr/bin/storescu|the wire tests with dcmtk"
   [curl]="/usr/bin/curl|the test of the README's commands"
+  [dicom3tools]="/usr/bin/dciodvfy|the checks of copies against PS3.3 with dciodvfy"
   [orthanc]="/usr/sbin/Orthanc|the end-to-end tests against Orthanc"
 )
 missing=()

@@ -13,6 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from services import standalone
+from services.anonymizer import command
 from shared import telemetry
 from shared.errors import Retry, StartError
 from shared.identity import MasterKey
@@ -167,3 +168,6 @@ def migrate_command() -> None:
 def new_master_key() -> None:
     """Print a new master key, for SLUSE_MASTER_KEY or its file. Keep a copy in a safe place."""
     typer.echo(MasterKey.generate())
+
+
+app.command("deidentify", cls=command.Command)(command.deidentify)

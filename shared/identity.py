@@ -55,7 +55,7 @@ def new_project_key() -> bytes:
 
 
 def _digest(key: bytes, purpose: str, value: str) -> bytes:
-    return hmac.new(key, f"{purpose}\0{value}".encode(), hashlib.sha256).digest()
+    return hmac.digest(key, f"{purpose}\0{value}".encode(), hashlib.sha256)
 
 
 def keyed_uid(key: bytes, uid: str) -> str:

@@ -3,15 +3,11 @@
 Runs in processes of its own, so that a file that takes the engine down takes nothing else down.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
 from dataclasses import dataclass
-from multiprocessing import connection
 from pathlib import Path
 
 from services.anonymizer.engine import ObjectUids, Plan, deidentify
+from services.anonymizer.processes import live_with_parent
 from shared import telemetry
 from shared.errors import Reason, Reject, Retry
 from shared.settings import Settings
@@ -63,13 +59,4 @@ def _do_job(spool: Spool, job: Job) -> Done:
 def begin(settings: Settings) -> None:
     """What a new process does first: log as its parent does, and end when its parent is gone."""
     telemetry.configure_logging(settings)
-    # Ctrl-C reaches the whole terminal; the parent decides when its processes stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _die_with(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)
+    live_with_parent()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlalchemy import select
 
@@ -21,11 +22,15 @@ from shared.ledger.tables import (
     Transfer,
     core,
 )
+from shared.profile import Action, Profile, load_profile, source_profile
+from shared.schemes import Scheme
 from shared.spool import Spool
 
 _delivery, _transfer, _instance = core(Delivery), core(Transfer), core(Instance)
 _series, _study, _project = core(Series), core(Study), core(Project)
 _participant = core(Participant)
+_OWN_UIDS = (0x0020000D, 0x0020000E, 0x00080018)
+"""StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID: in the order of `ObjectUids`."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,8 @@ async def load(
             _project.c.code,
             _project.c.secret,
             _project.c.date_shift_days,
+            _project.c.identifier_scheme,
+            _project.c.profile,
         )
         .join_from(_delivery, _instance)
         .join(_series, _series.c.id == _delivery.c.series_id)
@@ -105,33 +112,52 @@ async def load(
                 event=row.event,
                 site=row.site,
                 date_shift_days=row.date_shift_days,
+                scheme=Scheme(row.identifier_scheme),
+                profile=_profile(row.profile),
             )
         plan = plans[row.transfer_id]
-        released_sop_uid = keyed_uid(plan.key, row.sop_instance_uid)
-        target_key = Spool.released_key(
-            row.transfer_id,
-            keyed_uid(plan.key, row.series_instance_uid),
-            released_sop_uid,
-            row.revision,
-        )
+        original = ObjectUids(row.study_instance_uid, row.series_instance_uid, row.sop_instance_uid)
+        released = _released(plan, original)
         work.append(
             Work(
                 job=Job(
                     row.id,
                     row.spool_key,
-                    target_key,
+                    _target_key(row.transfer_id, row.revision, plan, original),
                     plan,
-                    ObjectUids(
-                        row.study_instance_uid, row.series_instance_uid, row.sop_instance_uid
-                    ),
+                    original,
                 ),
                 revision=row.revision,
                 transfer_id=row.transfer_id,
                 series_id=row.series_id,
                 project_id=row.project_id,
                 study_id=row.study_id,
-                released_study_uid=keyed_uid(plan.key, row.study_instance_uid),
-                released_sop_uid=released_sop_uid,
+                released_study_uid=released.study,
+                released_sop_uid=released.instance,
             )
         )
     return work, made
+
+
+@lru_cache(maxsize=256)
+def _profile(text: str) -> Profile:
+    return load_profile(text) if text else source_profile()
+
+
+def _released(plan: Plan, original: ObjectUids) -> ObjectUids:
+    """The UIDs that the engine will give to the object."""
+    names = plan.identifiers(original.study)
+
+    def released(tag: int, uid: str) -> str:
+        rule = plan.profile.get(tag)
+        if rule is not None and rule.action is Action.KEEP:
+            return uid
+        return names.uid(tag, rule.action if rule else None, uid)
+
+    return ObjectUids(*map(released, _OWN_UIDS, original))
+
+
+def _target_key(transfer_id: int, revision: int, plan: Plan, original: ObjectUids) -> str:
+    """Where the copy goes. Named by keyed UIDs in every scheme: not all legacy UIDs are legal."""
+    series_uid, sop_uid = (keyed_uid(plan.key, uid) for uid in original[1:])
+    return Spool.released_key(transfer_id, series_uid, sop_uid, revision)

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from shared.identity import AE_TITLE, PROJECT_CODE, PROJECT_NUMBER, is_usable_uid
 from shared.patterns import PatternError, check
+from shared.profile import ProfileError, load_profile
 
 _NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f\\]")
 
@@ -44,6 +45,16 @@ def _uid(value: str) -> str:
     return value
 
 
+def _profile(value: str) -> str:
+    try:
+        if value:
+            load_profile(value)
+    except ProfileError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+ProfileText = Annotated[str, Field(max_length=100_000), AfterValidator(_profile)]
 ProjectCode = Annotated[
     str, *_matching(PROJECT_CODE, "use 3 to 16 capitals and digits, starting with a letter")
 ]

@@ -1,5 +1,6 @@
 """The anonymizer: ledger in, real processes, ledger out, on both databases."""
 
+import json
 import os
 import signal
 import time
@@ -22,7 +23,7 @@ from shared.events import (
     TransferRequested,
 )
 from shared.ledger.states import DeliveryState, TransferState
-from shared.ledger.tables import Delivery, Finding, Instance, Release, Transfer
+from shared.ledger.tables import Delivery, Finding, Instance, Project, Release, Transfer, core
 from shared.ledger.transfers import request_transfer
 from shared.runtime import Runtime
 from shared.settings import Settings
@@ -77,6 +78,20 @@ async def test_copies_are_written_and_announced(
         assert copy.PatientID == "P_1"
     (release,) = await rows(any_runtime, Release)
     assert release.released_study_uid == copy.StudyInstanceUID
+
+
+async def test_a_projects_own_profile_is_followed(
+    any_runtime: Runtime, consumer: AssignedConsumer
+) -> None:
+    event = await assigned(any_runtime, 1)
+    rule = {"element": "SeriesDescription", "action": "remove"}
+    profile = json.dumps({"format": 1, "name": "own", "base": "source-2019", "rules": [rule]})
+    async with any_runtime.ledger.transaction() as connection:
+        await connection.execute(core(Project).update().values(profile=profile))
+    await handle(consumer, event)
+    (delivery,) = await rows(any_runtime, Delivery)
+    copy = read(any_runtime.spool.path(delivery.released_key))
+    assert "SeriesDescription" not in copy and "StudyDescription" in copy
 
 
 async def test_a_repeated_message_announces_again_and_works_no_more(

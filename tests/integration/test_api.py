@@ -1,5 +1,6 @@
 """The REST API and the page, over HTTP in one process."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,6 +9,7 @@ import markupsafe
 import pytest
 
 from demo.phantoms import Maker
+from services.anonymizer.work import load
 from services.api.app import create_app
 from services.api.consumer import DeadConsumer
 from services.classifier.consumer import ReceivedConsumer, TransferConsumer
@@ -18,7 +20,9 @@ from shared.errors import Reason
 from shared.events import DeadLettered, InstanceReceived, TransferRequested
 from shared.ledger.states import DeliveryState
 from shared.ledger.tables import DeadLetter, Delivery, Study, Transfer, core
+from shared.profile import Action
 from shared.runtime import Runtime
+from shared.schemes import Scheme, identifiers
 from tests.helpers import arrive, handle, rows
 
 DESTINATION = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}
@@ -437,3 +441,51 @@ async def test_health_and_metrics(any_runtime: Runtime, client: httpx.AsyncClien
     await test_a_transfer_is_requested_and_followed(any_runtime, Api(client))
     metrics = (await client.get("/metrics")).text
     assert 'sluse_deliveries{project="BICAM",state="in_flight"} 2.0' in metrics
+
+
+async def test_a_project_of_the_earlier_system_chooses_its_identifiers_for_good(
+    any_runtime: Runtime, api: Api
+) -> None:
+    assert (await api("POST", "/projects", 201, PROJECT))["identifier_scheme"] == "keyed"
+    legacy = {"code": "OLD", "identifier_scheme": "legacy-hex", "date_shift_days": 42}
+    made = await api("POST", "/projects", 201, legacy)
+    assert await api("GET", "/projects/OLD", 200) == made
+    assert made["identifier_scheme"] == "legacy-hex"
+    fixed = {"identifier_scheme": "keyed"}
+    await api.refused("/projects/OLD", fixed, "identifier_scheme", method="PATCH")
+    drawn = {"code": "NEW", "identifier_scheme": "legacy-decimal"}
+    await api.refused("/projects", drawn, "date_shift_days")
+    unknown = legacy | {"code": "NEW", "identifier_scheme": "md5"}
+    await api.refused("/projects", unknown, "identifier_scheme")
+
+    uid = await study(any_runtime)
+    (found,) = (await api("GET", "/studies", 200))["items"]
+    assert found["study_instance_uid"] == uid
+    body = {"study_id": found["id"], "project": "OLD", "participant": "OLD_001"}
+    transfer = await api("POST", "/transfers", 201, body)
+    consumer = TransferConsumer(any_runtime.settings, any_runtime.ledger)
+    await handle(consumer, TransferRequested(transfer_id=transfer["id"]))
+    master_key = await any_runtime.load_master_key()
+    deliveries = [delivery.id for delivery in await rows(any_runtime, Delivery)]
+    async with any_runtime.ledger.reading() as connection:
+        work, _ = await load(connection, deliveries, master_key)
+    names = identifiers(Scheme.LEGACY_HEX, b"", "OLD", uid)
+    assert len(work) == 2
+    for one in work:
+        assert one.released_study_uid == names.uid(0x0020000D, Action.HASHUID_PROJECT, uid)
+        original = one.job.uids.instance
+        released = names.uid(0x00080018, Action.HASHUID_PROJECT, original)
+        assert one.released_sop_uid == released and original not in one.job.target_key
+
+
+async def test_a_project_may_change_the_table(api: Api) -> None:
+    await api("POST", "/projects", 201, PROJECT)
+    rule = {"element": "StudyDescription", "action": "remove"}
+    profile = json.dumps({"format": 1, "name": "own", "base": "source-2019", "rules": [rule]})
+    changed = await api("PATCH", "/projects/BICAM", 200, {"profile": profile})
+    assert changed["profile"] == profile
+    wrong = profile.replace('"remove"', '"remvoe"')
+    problem = await api("PATCH", "/projects/BICAM", 422, {"profile": wrong})
+    (error,) = problem["errors"]
+    assert error["field"] == "profile" and "unknown action" in error["message"]
+    assert (await api("GET", "/projects/BICAM", 200))["profile"] == profile

@@ -1,5 +1,7 @@
 """The engine on whole objects: what it changes, what it leaves, what it refuses."""
 
+import json
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from demo.phantoms import Maker
 from services.anonymizer.engine import ObjectUids, Plan, deidentify
 from shared.errors import Reason, Reject
 from shared.identity import IMPLEMENTATION_CLASS_UID, keyed_uid
+from shared.profile import load_profile
 from tests.corpus import read, storage_objects
 
 PLAN = Plan(project="BICAM", key=bytes(range(32)), participant="BICAM_001", date_shift_days=3)
@@ -190,7 +193,7 @@ def test_a_refusal_does_not_quote_the_object(
     def fail(*_: object, **__: object) -> None:
         raise ValueError("could not write 'Nordmann^Kari'")
 
-    monkeypatch.setattr(pydicom, "dcmwrite", fail)
+    monkeypatch.setattr("services.anonymizer.engine.fast.header_edits", fail)
     with pytest.raises(Reject) as caught:
         deidentified(path)
     assert "Nordmann" not in str(caught.value)
@@ -344,3 +347,77 @@ def test_more_identifiers_than_anybody_has_are_held(tmp_path: Path) -> None:
     image.OtherPatientIDs = [f"ID{n:06}" for n in range(300)]
     with pytest.raises(Reject, match="identifiers"):
         deidentified(saved(image, tmp_path))
+
+
+def test_dates_that_the_table_does_not_name_move_too(tmp_path: Path) -> None:
+    data_set = Maker(1, size=16).ct(1).instances[0]
+    frame = Dataset()
+    frame.FrameAcquisitionDateTime = "20200228101112.500000"
+    data_set.FrameContentSequence = [frame]
+    data_set.IssueDateOfImagingServiceRequest = "20200228"
+    after = deidentified(saved(data_set, tmp_path))
+    assert after.FrameContentSequence[0].FrameAcquisitionDateTime == "20200302101112.500000"
+    assert after.IssueDateOfImagingServiceRequest == "20200302"
+
+
+def test_the_senders_ae_title_is_looked_for_too(tmp_path: Path) -> None:
+    data_set = Maker(1, size=16).ct(1).instances[0]
+    data_set.file_meta.SourceApplicationEntityTitle = "FJORDSCANNER"
+    data_set.SeriesDescription = "head, FJORDSCANNER"
+    after = deidentified(saved(data_set, tmp_path))
+    assert after.SeriesDescription == "head, BICAM_001"
+    assert "SourceApplicationEntityTitle" not in after.file_meta
+
+
+def test_the_report_says_what_was_done_and_no_value(tmp_path: Path) -> None:
+    study = Maker(3, size=16).mr(1)
+    path = saved(study.instances[0], tmp_path)
+    plain, explained = BytesIO(), BytesIO()
+    assert deidentify(path, plain, PLAN).changes == []
+    report = deidentify(path, explained, PLAN, explain=True)
+    assert explained.getvalue() == plain.getvalue()
+    done = {change.path: change.action for change in report.changes}
+    assert done["(0010,0010)"] == "written" and done["(0010,1040)"] == "removed"
+    assert done["(0008,0020)"] == "changed"
+    assert any("[1]." in path for path in done)
+    told = json.dumps(report.as_json())
+    assert not [secret for secret in study.person.secrets if secret in told]
+
+
+def test_a_profile_edits_and_puts_dummies(tmp_path: Path) -> None:
+    data_set = Maker(1, size=16).ct(1).instances[0]
+    data_set.SeriesDescription = "Dr. Moe v12"
+    rules = [
+        {"element": "SeriesDescription", "action": "regex", "pattern": r"Dr\. \w+ (v[0-9]+)",
+         "replacement": r"\1"},
+        {"element": "StudyDescription", "action": "dummy"},
+        {"element": "PatientSex", "action": "empty", "when": {"modality": ["CT"]}},
+        {"element": "BodyPartExamined", "action": "empty", "when": {"modality": ["MR"]}},
+    ]  # fmt: skip
+    profile = load_profile(
+        json.dumps({"format": 1, "name": "own", "base": "source-2019", "rules": rules})
+    )
+    before = data_set.BodyPartExamined
+    after = deidentified(saved(data_set, tmp_path), replace(PLAN, profile=profile))
+    assert after.SeriesDescription == "v12"
+    assert after.StudyDescription == "ANONYMIZED"
+    assert after.PatientSex == "" and after.BodyPartExamined == before
+
+
+@pytest.mark.parametrize("path", storage_objects(), ids=lambda path: path.name)
+def test_the_strict_profile_leaves_nothing_private(path: Path) -> None:
+    strict = load_profile(json.dumps({"format": 1, "name": "strict", "base": "ps3.15"}))
+    try:
+        after = deidentified(path, replace(PLAN, profile=strict))
+    except Reject:
+        return
+    private = [
+        element.tag
+        for element in after.iterall()
+        if element.tag.is_private and not element.tag.is_private_creator
+    ]
+    assert {tag.group for tag in private} <= {0x0013}
+    assert after.get("LongitudinalTemporalInformationModified") == "REMOVED"
+    codes = [item.CodeValue for item in after.DeidentificationMethodCodeSequence]
+    assert codes == ["113100"]
+    assert not after.get("StudyDate") and not after.get("PatientBirthDate")

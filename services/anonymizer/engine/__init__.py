@@ -8,7 +8,9 @@ refused, never passed (law 4).
         report = deidentify(Path("in.dcm"), target, plan)
 """
 
-from services.anonymizer.engine.engine import ObjectUids, Report, deidentify
+from services.anonymizer.engine.engine import deidentify
+from services.anonymizer.engine.objects import ObjectUids
 from services.anonymizer.engine.plan import Plan
+from services.anonymizer.engine.report import Report
 
 __all__ = ["ObjectUids", "Plan", "Report", "deidentify"]

@@ -1,63 +1,72 @@
 """What a de-identified object must have afterwards, made where it is missing."""
 
 import unicodedata
-from collections.abc import Callable
 
 from pydicom import DataElement, Dataset, Sequence
 from pydicom.charset import convert_encodings
 from pydicom.datadict import dictionary_VR
 
-from services.anonymizer.engine.plan import Plan
-from shared.profile import Action, Rule
+from services.anonymizer.engine.context import Context
+from shared.profile import Rule, source_profile
 
 # Always there afterwards, whatever the table's row finds (2019 design, and PS3.3 C.7.1.1).
 _REQUIRED = (0x00080050, 0x00080080, 0x00081010, 0x00100010, 0x00100020, 0x00120062, 0x00120063,
              0x00200010)  # fmt: skip
 _CTP_BLOCK = (0x00131010, 0x00131011, 0x00131012, 0x00131013)
+_MANUFACTURER = 0x00080070
+ONLY_IF_MISSING = frozenset({_MANUFACTURER})
+"""Of what `add_required` writes: what stays as it is where the object has it."""
 _CTP_CREATOR, _CTP = 0x00130010, "CTP"
 # PS3.16 CID 7050
 _MEANINGS = {
     "113100": "Basic Application Confidentiality Profile",
+    "113103": "Clean Graphics Option",
+    "113104": "Clean Structured Content Option",
+    "113105": "Clean Descriptors Option",
     "113106": "Retain Longitudinal Temporal Information Full Dates Option",
     "113107": "Retain Longitudinal Temporal Information Modified Dates Option",
     "113108": "Retain Patient Characteristics Option",
     "113109": "Retain Device Identity Option",
+    "113110": "Retain UIDs Option",
+    "113112": "Retain Institution Identity Option",
 }
-# The table claims these for every object; this engine neither cleans pixels, nor descriptors
-# beyond the object's own identifiers, nor knows which private elements are safe: it claims none.
-_NOT_DONE = frozenset({"113101", "113105", "113111"})
 _ASCII_FORMS = str.maketrans({"ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "å": "a", "Å": "A"})
 
 
-def add_required(data_set: Dataset, plan: Plan, placeholder: Callable[[Rule], str | None]) -> None:
+def add_required(data_set: Dataset, settled: Context) -> None:
     """Write the elements that every de-identified object carries into the top level."""
-    encodings = encodings_of(data_set)
+    plan, encodings = settled.plan, encodings_of(data_set)
+
+    def rule_of(tag: int) -> Rule:
+        return settled.profile.get(tag) or source_profile()[tag]
 
     def put(tag: int, vr: str, value: str) -> None:
         data_set[tag] = DataElement(tag, vr, fitting(value, encodings))
 
     for tag in _REQUIRED:
-        rule = plan.profile.get(tag)
-        value = placeholder(rule) if rule else None
+        value = settled.actions.placeholder(rule_of(tag))
         if value is not None:
             put(tag, dictionary_VR(tag), value)
-    put(_CTP_CREATOR, "LO", plan.profile[_CTP_CREATOR].value)
+    put(_CTP_CREATOR, "LO", _CTP)
     for tag in _CTP_BLOCK:
-        put(tag, "LO", placeholder(plan.profile[tag]) or "")
+        put(tag, "LO", settled.actions.placeholder(rule_of(tag)) or "")
     for keyword, value in (
+        ("ClinicalTrialSponsorName", plan.project),
         ("ClinicalTrialProtocolID", plan.project),
         ("ClinicalTrialProtocolName", plan.project),
+        ("ClinicalTrialSiteID", plan.site),
         ("ClinicalTrialSiteName", plan.site),
         ("ClinicalTrialSubjectID", plan.participant),
         ("ClinicalTrialTimePointID", plan.event),
         ("ClinicalTrialTimePointDescription", plan.event),
     ):
         setattr(data_set, keyword, fitting(value, encodings))
-    data_set.LongitudinalTemporalInformationModified = (
-        plan.profile[0x00280303].value if plan.date_shift_days else "UNMODIFIED"
-    )
+    if _MANUFACTURER not in data_set:
+        # Institution and station bring its module in, where it must be (PS3.3 C.7.5.1).
+        put(_MANUFACTURER, "LO", "")
+    data_set.LongitudinalTemporalInformationModified = settled.dates
     data_set.DeidentificationMethodCodeSequence = Sequence(
-        [_code(value) for value in _options(plan)]
+        [_code(value) for value in _options(rule_of(0x00120064), settled.dates)]
     )
 
 
@@ -70,12 +79,10 @@ def remove_foreign_block(data_set: Dataset) -> None:
                 del data_set[tag]
 
 
-def _options(plan: Plan) -> list[str]:
+def _options(named: Rule, dates: str) -> list[str]:
     """The options of PS3.15 E.3 that were applied to this object."""
-    named = plan.profile[0x00120064]
-    assert named.action is Action.CODES
-    codes = [code for code in named.value.split("/") if code not in _NOT_DONE]
-    if not plan.date_shift_days:
+    codes = named.value.split("/")
+    if dates == "UNMODIFIED":
         codes = ["113106" if code == "113107" else code for code in codes]
     return codes
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date, timedelta
+from functools import lru_cache
 
 # YYYYMMDD, or with dots as ACR-NEMA had it; in DT followed by as much of the time as is known, and
 # by an offset from UTC.
@@ -34,8 +35,19 @@ def _shifted_one(value: str, days: int) -> str | None:
     if found is None:
         return None
     year, dot, month, day, rest = found.groups()
+    moved = _moved(year, month, day, days)
+    return None if moved is None else dot.join(moved) + rest
+
+
+@lru_cache(maxsize=4096)
+def _moved(year: str, month: str, day: str, days: int) -> tuple[str, str, str] | None:
     try:
         moved = date(int(year), int(month), int(day)) + timedelta(days=days)
     except (ValueError, OverflowError):
         return None
-    return f"{moved.year:04}{dot}{moved:%m}{dot}{moved:%d}{rest}"
+    return f"{moved.year:04}", f"{moved.month:02}", f"{moved.day:02}"
+
+
+def malformed_date(tag: int) -> str:
+    """What is reported of a date that is none."""
+    return f"malformed date emptied: ({tag >> 16:04x},{tag & 0xFFFF:04x})"

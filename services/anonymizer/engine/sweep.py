@@ -1,73 +1,40 @@
-"""The identity sweep: an object's own identifiers, wherever else they stand in it.
-
-The table names some 270 elements; vendors copy names, ids and UIDs into many more. So the values of
-the identifying elements are collected first, at every depth, and looked for in everything that is
-kept.
-"""
+"""The identity sweep: finds an object's own identifiers in whatever else it keeps."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from pydicom import Dataset
-from pydicom.datadict import tag_for_keyword
-from pydicom.tag import Tag
+from services.anonymizer.engine.identity import Identifiers
 
-from services.anonymizer.engine import values
-from shared.errors import Reason, Reject
-from shared.identity import keyed_uid
-
-_NAMES = ("PatientName", "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName",
-          "NameOfPhysiciansReadingStudy", "PhysiciansOfRecord", "RequestingPhysician",
-          "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName",
-          "ResponsiblePerson")  # fmt: skip
-_IDS = ("PatientID", "OtherPatientIDs", "AccessionNumber", "PatientBirthDate", "AdmissionID",
-        "MedicalRecordLocator", "PatientAddress", "PatientTelephoneNumbers", "InstitutionName",
-        "InstitutionAddress", "StationName", "InstitutionalDepartmentName", "StudyID",
-        "RequestedProcedureID", "FillerOrderNumberImagingServiceRequest",
-        "PlacerOrderNumberImagingServiceRequest")  # fmt: skip
-_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
-_SHORTEST_NAME, _SHORTEST_ID = 3, 4
-_MOST = 200
-"""More identifiers than any object has; searching for thousands would take for ever."""
 _NEVER, _NEVER_BYTES = "(?!)", b"(?!)"
 
 
-class Identity:
-    """The identifiers of one object.
+class Sweep:
+    """Replaces the identifiers of one object.
 
-    Raises
-    ------
-    Reject
-        There are more of them than any real object has.
+    Parameters
+    ----------
+    pseudonym
+        What words are replaced by in text.
+    map_uid
+        What a UID is replaced by in text.
     """
 
-    def __init__(self, data_set: Dataset, key: bytes, pseudonym: str) -> None:
+    def __init__(
+        self, identifiers: Identifiers, pseudonym: str, map_uid: Callable[[str], str]
+    ) -> None:
         self._pseudonym = pseudonym
-        self._uids: dict[str, str] = {}
-        self._words: dict[str, None] = {}
-        encodings: set[str] = {"utf-8", "latin-1"}
-        for level in _every_level(data_set):
-            encodings.update(values.encodings_of(level))
-            for name in _texts(level, _NAMES):
-                for part in re.split(r"[\^=,\s]+", name):
-                    self._add([part, *part.split("-")], _SHORTEST_NAME)
-            self._add(_texts(level, _IDS), _SHORTEST_ID)
-            self._uids |= {uid: keyed_uid(key, uid) for uid in _texts(level, _UIDS)}
-        if len(self._words) + len(self._uids) > _MOST:
-            raise Reject(Reason.NOT_DEIDENTIFIABLE, f"more than {_MOST} identifiers")
-        longest_first = sorted([*self._words, *self._uids], key=len, reverse=True)
+        self._uids = {uid: map_uid(uid) for uid in identifiers.uids}
+        longest_first = sorted(
+            [*identifiers.words, *identifiers.uids], key=lambda word: (-len(word), word)
+        )
+        self._whole = {word.casefold() for word in longest_first}
         self._in_text = _text_pattern(longest_first)
-        self._in_bytes = _bytes_pattern(longest_first, sorted(encodings))
-
-    def _add(self, words: Iterable[str], shortest: int) -> None:
-        for word in words:
-            if len(word) >= shortest and word.casefold() != self._pseudonym.casefold():
-                self._words[word] = None
+        self._in_bytes = _bytes_pattern(longest_first, sorted(identifiers.encodings))
 
     def is_one(self, text: str) -> bool:
         """Whether `text` as a whole is an identifier."""
-        return self._in_text.fullmatch(text) is not None
+        return text.casefold() in self._whole
 
     def clean_text(self, text: str) -> str:
         """`text` with every identifier replaced."""
@@ -80,21 +47,6 @@ class Identity:
         object's own character sets, UTF-8 and UTF-16 are looked for.
         """
         return self._in_bytes.sub(_overwritten, raw)
-
-
-def _every_level(data_set: Dataset) -> Iterator[Dataset]:
-    yield data_set
-    for tag in list(data_set.keys()):
-        if values.vr_of(data_set, tag) == "SQ" or values.as_sequence(data_set, tag):
-            for item in data_set[tag].value or ():
-                yield from _every_level(item)
-
-
-def _texts(data_set: Dataset, keywords: Iterable[str]) -> Iterator[str]:
-    for keyword in keywords:
-        tag = tag_for_keyword(keyword)
-        if tag is not None and tag in data_set and data_set.get_item(tag).VR != "SQ":
-            yield from filter(None, values.texts_of(data_set, Tag(tag)))
 
 
 def _text_pattern(words: list[str]) -> re.Pattern[str]:

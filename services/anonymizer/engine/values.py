@@ -13,6 +13,7 @@ from pydicom.values import convert_SQ
 from shared.errors import Reason, Reject
 from shared.walk import UNDEFINED, InMemory, Walk
 
+_NUMBERS = frozenset({"DS", "IS"})
 _ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 
 
@@ -37,6 +38,10 @@ def raw_of(data_set: Dataset, tag: BaseTag) -> bytes | None:
 
 def texts_of(data_set: Dataset, tag: BaseTag) -> list[str]:
     """The values as texts, padding stripped; empty ones included."""
+    raw = raw_of(data_set, tag)
+    if raw is not None and vr_of(data_set, tag) in _NUMBERS:
+        # Not as numbers: vendors write what is none.
+        return [text.strip(" \0") for text in raw.decode("latin-1").split("\\")]
     value = _converted(data_set, tag).value
     if value is None:
         return []
@@ -47,13 +52,14 @@ def texts_of(data_set: Dataset, tag: BaseTag) -> list[str]:
     return [str(one).strip(" \0") for one in values]
 
 
-def change_texts(data_set: Dataset, tag: BaseTag, change: Callable[[str], str]) -> None:
-    """Replace each of an element's texts by what `change` makes of it."""
+def change_texts(data_set: Dataset, tag: BaseTag, change: Callable[[str], str]) -> bool:
+    """Replace each of an element's texts by what `change` makes of it; whether any changed."""
     old = texts_of(data_set, tag)
     new = [change(one) if one else "" for one in old]
     if old != new:
         element = data_set[tag]
         element.value = new if len(new) > 1 else new[0]
+    return old != new
 
 
 def change_bytes(data_set: Dataset, tag: BaseTag, value: bytes | None) -> None:

@@ -39,6 +39,6 @@ async def read_project(code: Code, runtime: RuntimeDep) -> ProjectRead:
 
 @router.patch("/{code}", responses=responses(404, 422))
 async def change_project(code: Code, body: ProjectChange, runtime: RuntimeDep) -> ProjectRead:
-    """Change what is given of a project; code, number, date shift and key stay for good."""
+    """Change what is given of a project; code, number, date shift, scheme and key stay for good."""
     async with runtime.ledger.session() as session:
         return ProjectRead.model_validate(await service.change(session, code, body))

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.fields import (
     Name,
+    ProfileText,
     ProjectCode,
     ProjectNumber,
     RegularExpression,
@@ -14,6 +15,7 @@ from services.api.fields import (
     Text,
 )
 from shared.ledger.states import ProjectState
+from shared.schemes import Scheme
 
 _EXAMPLE: dict[str, Any] = {
     "code": "BICAM",
@@ -28,9 +30,11 @@ _EXAMPLE: dict[str, Any] = {
     "sites": [],
     "destination_id": 1,
     "date_shift_days": -42,
+    "identifier_scheme": "keyed",
+    "profile": "",
     "state": "active",
 }
-_FIXED = ("code", "number", "date_shift_days")
+_FIXED = ("code", "number", "date_shift_days", "identifier_scheme")
 
 
 class ProjectChange(BaseModel):
@@ -58,13 +62,18 @@ class ProjectChange(BaseModel):
         default_factory=list, description="The sites; empty for one."
     )
     destination_id: RowId | None = Field(None, description="Where its images are delivered.")
+    profile: ProfileText = Field(
+        "",
+        description="What is done otherwise than the 2019 table says, as JSON text "
+        "(docs/profiles.md); empty for nothing. Images de-identified from then on follow it.",
+    )
     state: ProjectState = Field(
         ProjectState.ACTIVE, description="Only an active project takes images."
     )
 
 
 class ProjectCreate(ProjectChange):
-    """A project, as it is entered. Code, number and date shift stay for good."""
+    """A project, as it is entered. Code, number, date shift and scheme stay for good."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _EXAMPLE})
 
@@ -74,6 +83,14 @@ class ProjectCreate(ProjectChange):
         None,
         description="Whole days added to every date; left out, some are drawn by lot. 0 keeps the "
         "dates as they are.",
+    )
+    identifier_scheme: Scheme = Field(
+        Scheme.KEYED,
+        description="How released UIDs and hashes are made. `keyed`: with the project's own "
+        "secret. `legacy-decimal` and `legacy-hex` are for a project that comes from the earlier "
+        "system, so that follow-up images join what it released; they have no secret: whoever "
+        "knows an original UID can confirm that it is in the project, and some of their UIDs "
+        "break the rules of DICOM. They need `date_shift_days`, the one used so far.",
     )
 
 
@@ -97,4 +114,6 @@ class ProjectRead(BaseModel):
     sites: list[str]
     destination_id: int | None
     date_shift_days: int
+    identifier_scheme: Scheme
+    profile: str
     state: ProjectState

@@ -10,6 +10,7 @@ from services.api.problems import not_found, rule_broken, taken
 from services.api.projects.schemas import ProjectChange, ProjectCreate
 from shared.identity import MasterKey, new_project_key
 from shared.ledger.tables import Destination, Project
+from shared.schemes import Scheme
 
 _SHIFTS = range(-730, -29)
 """Days that a date shift is drawn from: back by a month to two years, so never into the future."""
@@ -34,6 +35,9 @@ async def create(
     """Enter a project with a key of its own; a problem when code or number is taken."""
     if body.code == own_ae_title:
         raise rule_broken("code", "This is Sluse's own AE title.")
+    if body.identifier_scheme is not Scheme.KEYED and body.date_shift_days is None:
+        # One drawn by lot would part follow-up images from the earlier ones.
+        raise rule_broken("date_shift_days", "Give the shift that the earlier system used.")
     await _check_free(session, body)
     values = body.model_dump() | {"secret": master_key.encrypt(new_project_key())}
     if body.date_shift_days is None:

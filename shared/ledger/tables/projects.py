@@ -2,12 +2,13 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import Column, UniqueConstraint
+from sqlalchemy import Column, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from shared.ledger.columns import Document, reference, row_id
 from shared.ledger.states import ProjectState
 from shared.ledger.tables.base import moment
+from shared.schemes import Scheme
 
 
 class Destination(SQLModel, table=True):
@@ -47,6 +48,12 @@ class Project(SQLModel, table=True):
     )
     date_shift_days: int = 0
     """Whole days added to every date."""
+    identifier_scheme: str = Field(
+        default=Scheme.KEYED, max_length=16, sa_column_kwargs={"server_default": Scheme.KEYED}
+    )
+    """How its identifiers are made; fixed, or follow-up images would not join."""
+    profile: str = Field(default="", sa_column=Column(Text, nullable=False, server_default=""))
+    """What it wants otherwise than the 2019 table, as JSON (docs/profiles.md)."""
     secret: str = Field(max_length=300)
     """The project's key, encrypted under the master key."""
     state: str = Field(default=ProjectState.ACTIVE, max_length=16)

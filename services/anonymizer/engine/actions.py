@@ -1,0 +1,251 @@
+"""What is to be done with an element: the one place that both readers of a file ask.
+
+A decision depends on tag, value representation and private creator only, never on the value, so it
+is made once for many objects. How a value is read and written is the readers' business.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+
+from services.anonymizer.engine.dates import shifted
+from services.anonymizer.engine.identity import Kind, kind_of
+from services.anonymizer.engine.plan import Plan
+from services.anonymizer.engine.private import PrivateAction, apply, private_rule
+from services.anonymizer.engine.sweep import Sweep
+from services.anonymizer.engine.tokens import Tokens
+from services.anonymizer.engine.uids import KINDS, released
+from shared.profile import DUMMIES, Action, Profile, Rule
+from shared.profile.edits import edited
+from shared.schemes import Identifiers, Scheme
+
+SPECIFIC_CHARACTER_SET = 0x00080005
+ENCAPSULATED_DOCUMENT = 0x00420011
+_PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+_TEXT_VRS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
+# Codes, numbers and times: a part of them can't be replaced, but all of one can be an identifier.
+_CODE_VRS = frozenset({"AS", "CS", "DA", "DS", "DT", "IS", "TM"})
+
+
+class Do(Enum):
+    """The ways to treat an element."""
+
+    LEAVE = "leave"
+    """The bytes stay."""
+    REMOVE = "remove"
+    DESCEND = "descend"
+    """A sequence: its items' elements are decided one by one."""
+    TEXTS = "texts"
+    """Each value goes through `Decision.texts`."""
+    SWEEP = "sweep"
+    """The same; a value that its character set can't read goes through `Decision.raw` instead."""
+    BYTES = "bytes"
+    """The value's bytes go through `Decision.raw`; None removes the element."""
+    WRITE = "write"
+    """The value becomes `Decision.value`."""
+    HOLD = "hold"
+    """No value can be right: the object is held."""
+
+
+def _same(text: str) -> str:
+    return text
+
+
+def _never(text: str) -> bool:
+    return False
+
+
+def _same_bytes(raw: bytes) -> bytes | None:
+    return raw
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done with elements of one tag, VR and creator, and why."""
+
+    do: Do
+    why: str
+    kind: Kind | None = None
+    """What the original value identifies."""
+    texts: Callable[[str], str] = _same
+    raw: Callable[[bytes], bytes | None] = _same_bytes
+    value: str = ""
+    is_date: bool = False
+    also_empty: bool = False
+    """`texts` is for an element without a value too."""
+
+
+class Actions:
+    """The decisions for objects of one plan that identify themselves alike.
+
+    Parameters
+    ----------
+    profile
+        The plan's, resolved for the kind of object.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        profile: Profile,
+        identifiers: Identifiers,
+        sweep: Sweep,
+        tokens: Tokens,
+        *,
+        big_endian: bool,
+    ) -> None:
+        self._plan, self._profile = plan, profile
+        self._identifiers, self._sweep, self._tokens = identifiers, sweep, tokens
+        self._big_endian = big_endian
+        self._made: dict[tuple[int, str, str], Decision] = {}
+
+    def decide(self, tag: int, vr: str, creator: str = "") -> Decision:
+        """The decision for an element.
+
+        Parameters
+        ----------
+        vr
+            The file's own, or in implicit VR the dictionary's, or UN.
+        creator
+            Of the private block that the element is in.
+        """
+        key = tag, vr, creator
+        decision = self._made.get(key)
+        if decision is None:
+            decision = self._made[key] = self._decide(tag, vr, creator)
+        return decision
+
+    def placeholder(self, rule: Rule) -> str | None:
+        """The text that `rule` puts in place of a value; None keeps the value."""
+        plan = self._plan
+        return {
+            Action.LITERAL: rule.value,
+            Action.PARTICIPANT: plan.participant,
+            Action.PROJECT: plan.project,
+            Action.SITE_NAME: plan.site,
+            Action.SITE_ID: plan.site,
+            Action.STUDYHASH: self._identifiers.study_hash(),
+        }.get(rule.action)
+
+    def _decide(self, tag: int, vr: str, creator: str) -> Decision:
+        kind = kind_of(tag, vr)
+        if tag & 0xFFFF == 0:
+            return Decision(Do.REMOVE, "group lengths are retired")
+        if tag == ENCAPSULATED_DOCUMENT:
+            return Decision(Do.HOLD, "an encapsulated document")
+        rule = self._profile.get(tag)
+        if rule is None and creator:
+            rule = self._profile.private(creator, tag & 0xFF, tag >> 16)
+        if rule is None or rule.action in (Action.KEEP, Action.PROCESS, Action.BODY_PART):
+            return self._kept(tag, vr, creator, rule, kind)
+        return self._ruled(tag, vr, rule, kind)
+
+    def _kept(
+        self, tag: int, vr: str, creator: str, rule: Rule | None, kind: Kind | None
+    ) -> Decision:
+        why = "kept by the table" if rule else "not in the table"
+        is_creator = bool(tag >> 16 & 1) and 0x10 <= tag & 0xFFFF <= 0xFF
+        if rule is None and tag >> 16 & 1 and not is_creator:
+            named = self._private(tag, vr, creator, kind)
+            if named is not None:
+                return named
+        if vr == "SQ":
+            return Decision(Do.DESCEND, why)
+        if is_creator or tag == SPECIFIC_CHARACTER_SET or tag in _PIXELS:
+            return Decision(Do.LEAVE, "structure")
+        if vr == "UI":
+            if rule is not None or tag in KINDS:
+                return Decision(Do.LEAVE, why, kind)
+            return self._uid(tag, None, why, kind)
+        if vr in ("DA", "DT") and rule is None:
+            # It would give the shift of the others away.
+            return self._date(why, kind, unless=self._sweep.is_one)
+        if vr in _TEXT_VRS:
+            tokens = self._tokens
+            return Decision(Do.SWEEP, why, kind, texts=tokens.clean_text, raw=tokens.clean_bytes)
+        if vr in _CODE_VRS:
+            return Decision(Do.TEXTS, why, kind, texts=self._without_identifier)
+        # Bytes, and numbers too: in implicit VR a dictionary only guesses that they are some.
+        return Decision(Do.BYTES, why, kind, raw=self._tokens.clean_bytes)
+
+    def _private(self, tag: int, vr: str, creator: str, kind: Kind | None) -> Decision | None:
+        """What is done because of the creator; None where that says nothing."""
+        if self._profile.unlisted_private is Action.REMOVE:
+            return Decision(Do.REMOVE, "private, and not known to be safe", kind)
+        named = private_rule(creator, tag)
+        if named is None:
+            return None
+        why = f"known of {creator}: {named.note}"
+        if named.action is PrivateAction.REMOVE:
+            return Decision(Do.REMOVE, why, kind)
+        if named.action is PrivateAction.EMPTY:
+            return Decision(Do.WRITE, why, kind)
+        if vr == "SQ":
+            return None
+
+        def treat(raw: bytes) -> bytes | None:
+            return apply(named, vr, raw, self._tokens, big_endian=self._big_endian)
+
+        return Decision(Do.BYTES, why, kind, raw=treat)
+
+    def _ruled(self, tag: int, vr: str, rule: Rule, kind: Kind | None) -> Decision:
+        action, why = rule.action, f"the table: {rule.action.value}"
+        if action is Action.REMOVE:
+            return Decision(Do.REMOVE, why, kind)
+        if action is Action.EMPTY:
+            return Decision(Do.WRITE, why, kind)
+        if vr == "SQ" and action is Action.DUMMY:
+            return Decision(Do.WRITE, why)  # an item with nothing in it says no more
+        if vr == "SQ":
+            # The table names a value where this object has a sequence: no value can be right.
+            if action is not Action.CODES:
+                return Decision(Do.HOLD, f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is a sequence")
+            return Decision(Do.DESCEND, why)
+        if action in (Action.HASHUID, Action.HASHUID_PROJECT):
+            return self._uid(tag, action, why, kind)
+        if action is Action.INCREMENTDATE:
+            return self._date(why, kind)
+        if action is Action.HASH:
+            # The earlier system hashed empty values too, and later ones must equal its own.
+            hashed = partial(self._identifiers.value_hash, vr)
+            legacy = self._plan.scheme is not Scheme.KEYED
+            return Decision(Do.TEXTS, why, kind, texts=hashed, also_empty=legacy)
+        if action is Action.REGEX:
+            edit = partial(edited, rule.pattern, rule.value)
+            tokens = self._tokens
+            return Decision(Do.TEXTS, why, kind, texts=lambda text: tokens.clean_text(edit(text)))
+        if action is Action.DUMMY:
+            return self._dummy(tag, vr, why, kind)
+        value = self.placeholder(rule)
+        if value is None:
+            return Decision(Do.HOLD, f"no value for {action.value}")
+        return Decision(Do.WRITE, why, kind, value=value)
+
+    def _dummy(self, tag: int, vr: str, why: str, kind: Kind | None) -> Decision:
+        if vr == "UI":
+            return self._uid(tag, None, why, kind)
+        dummy = DUMMIES.get(vr)
+        if dummy is None:
+            return Decision(Do.HOLD, f"no dummy value for {vr}")
+        if vr in _TEXT_VRS | _CODE_VRS:
+            return Decision(Do.WRITE, why, kind, value=dummy.decode("ascii"))
+        return Decision(Do.BYTES, why, kind, raw=lambda _: dummy)
+
+    def _uid(self, tag: int, action: Action | None, why: str, kind: Kind | None) -> Decision:
+        return Decision(
+            Do.TEXTS, why, kind, texts=partial(released, self._identifiers, tag, action)
+        )
+
+    def _date(
+        self, why: str, kind: Kind | None, unless: Callable[[str], bool] = _never
+    ) -> Decision:
+        days = self._plan.date_shift_days
+
+        def move(text: str) -> str:
+            return "" if unless(text) else shifted(text, days) or ""
+
+        return Decision(Do.TEXTS, why, kind, texts=move, is_date=True)
+
+    def _without_identifier(self, text: str) -> str:
+        return "" if self._sweep.is_one(text) else text

@@ -1,0 +1,223 @@
+"""What must change in a raw header, as a list of edits.
+
+Work on values is remembered: a series' images have most of their elements in common, byte for byte.
+"""
+
+import struct
+from bisect import bisect_left
+from functools import lru_cache
+from itertools import accumulate
+
+from pydicom import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element
+
+from services.anonymizer.engine import additions
+from services.anonymizer.engine.actions import SPECIFIC_CHARACTER_SET, Decision, Do
+from services.anonymizer.engine.context import Context, context
+from services.anonymizer.engine.dates import malformed_date
+from services.anonymizer.engine.identity import Collector, Kind
+from services.anonymizer.engine.plan import Plan
+from services.anonymizer.engine.rawvalues import RawValues, codecs_of
+from services.anonymizer.engine.report import Report
+from services.anonymizer.engine.scanner import Found, Head, Record, Unsure
+from shared.errors import Reason, Reject
+
+Edit = tuple[int, int, bytes]
+"""Replace the bytes from start to stop."""
+
+_INSTANCE = 0x00080018
+_LONG = struct.Struct("<L")
+_REMEMBERED_VALUE = 1 << 17
+"""Longest element that is remembered, bytes: vendors' headers are some 100 kB."""
+_OVERHEAD = 200  # bytes of an entry besides its contents
+_NEVER_SEEN = b"never seen"
+_REMEMBERED = 1 << 24
+"""Bytes of elements that are remembered of objects that identify themselves alike."""
+
+
+class Prepared:
+    """What is known about objects that identify themselves alike, in one encoding.
+
+    Parameters
+    ----------
+    character_set
+        The raw value of SpecificCharacterSet.
+    """
+
+    def __init__(self, settled: Context, character_set: bytes, *, implicit: bool) -> None:
+        self._settled = settled
+        self._values = RawValues(character_set, implicit=implicit)
+        self.added = _added(settled, character_set, implicit=implicit)
+        self.remembered: dict[tuple[str, bytes], bytes | None] = {}
+        """What `renewed` gave, by creator and element."""
+        self._size = 0
+        self.malformed: set[tuple[str, bytes]] = set()
+        """Elements with a date that is none."""
+
+    def released_instance(self, uid: str) -> str:
+        """The released SOPInstanceUID for the original one."""
+        return self._settled.actions.decide(_INSTANCE, "UI").texts(uid)
+
+    def decide(self, head: Head, creator: str) -> Decision:
+        """What is to be done with an element."""
+        return self._settled.actions.decide(head.tag, head.vr, creator)
+
+    def renewed(self, head: Head, creator: str, element: bytes, value: int) -> bytes | None:
+        """The bytes that take the place of `element`; None when it stays, and empty when it goes.
+
+        Parameters
+        ----------
+        value
+            Where in `element` its value starts.
+        """
+        key = creator, element
+        decision = self.decide(head, creator)
+        new = self._values.renewed(decision, head, element, value)
+        if len(element) <= _REMEMBERED_VALUE:
+            self._size += len(element) + len(new or b"") + _OVERHEAD
+            if self._size > _REMEMBERED:
+                # What varies from image to image has filled it up.
+                self.remembered.clear()
+                self.malformed.clear()
+                self._size = 0
+            self.remembered[key] = new
+        if decision.is_date and new is not None and self._lost(head, element, new, value):
+            self.malformed.add(key)
+        return new
+
+    def _lost(self, head: Head, element: bytes, new: bytes, value: int) -> bool:
+        before, after = (self._values.texts(head, one[value:]) for one in (element, new))
+        return sum(map(bool, before or ())) > sum(map(bool, after or ()))
+
+
+def _added(settled: Context, character_set: bytes, *, implicit: bool) -> list[tuple[int, bytes]]:
+    """The elements that every object gets, as bytes, in order."""
+    data_set = Dataset()
+    codecs = codecs_of(character_set)
+    if character_set:
+        data_set.SpecificCharacterSet = character_set.decode("latin-1").strip(" \0").split("\\")
+    additions.add_required(data_set, settled)
+    found = []
+    for element in data_set:
+        if element.tag != SPECIFIC_CHARACTER_SET:
+            buffer = DicomBytesIO()
+            buffer.is_little_endian, buffer.is_implicit_VR = True, implicit
+            write_data_element(buffer, element, codecs)
+            found.append((int(element.tag), buffer.getvalue()))
+    return found
+
+
+@lru_cache(maxsize=32)
+def prepared_for(
+    plan: Plan,
+    uids: tuple[str, str, str],
+    identifying: tuple[tuple[Kind, str, bytes], ...],
+    character_set: bytes,
+    implicit: bool,
+) -> Prepared:
+    """What is known about such objects; `uids` are of study, SOP class and modality."""
+    collector = Collector(plan.participant)
+    values = RawValues(character_set, implicit=implicit)
+    collector.add_encodings(values.codecs)
+    for kind, vr, raw in identifying:
+        collector.add(kind, values.texts(Head(0, vr, kind, long=False), raw) or ())
+    study, sop_class, modality = uids
+    settled = context(plan, study, sop_class, modality, collector.collected())
+    return Prepared(settled, character_set, implicit=implicit)
+
+
+def header_edits(
+    data: bytes, found: Found, prepared: Prepared, report: Report, *, add: bool
+) -> list[Edit]:
+    """Everything that changes in a data set's raw header, in order.
+
+    Parameters
+    ----------
+    add
+        Whether the elements that every object gets belong here.
+    """
+    edits, replaced = _insertions(found, prepared.added if add else [])
+    remembered, skip = prepared.remembered, 0
+    for record in found.records:
+        head, creator, start, value, end = record
+        if start < skip:
+            continue
+        if head.vr == "SQ":
+            edit = None if start in replaced else _sequence_edit(prepared, record, data, found)
+            if edit is not None:
+                edits.append(edit)
+            skip = edit[1] if edit else replaced.get(start, 0)
+            continue
+        element = data[start:end]
+        new = remembered.get((creator, element), _NEVER_SEEN)
+        if new is _NEVER_SEEN:
+            new = prepared.renewed(head, creator, element, value - start)
+        if new is None or start in replaced:
+            continue
+        edits.append((start, end, new))
+        if (creator, element) in prepared.malformed:
+            report.warnings.append(malformed_date(head.tag))
+    edits.sort(key=_place)
+    lengths = _lengths(found, edits)
+    if lengths:
+        edits = sorted(edits + lengths, key=_place)
+    return edits
+
+
+def _place(edit: Edit) -> tuple[int, int]:
+    return edit[0], edit[1]
+
+
+def _insertions(found: Found, added: list[tuple[int, bytes]]) -> tuple[list[Edit], dict[int, int]]:
+    """Where the elements go that every object gets; and which ones they replace, by start."""
+    edits, replaced = [], {}
+    for tag, new in added:
+        place = bisect_left(found.tags, tag)
+        start = found.starts[place] if place < len(found.starts) else found.end
+        stop = start
+        if place < len(found.tags) and found.tags[place] == tag:
+            if tag in additions.ONLY_IF_MISSING:
+                continue
+            stop = found.starts[place + 1] if place + 1 < len(found.starts) else found.end
+            replaced[start] = stop
+        edits.append((start, stop, new))
+    return edits, replaced
+
+
+def _sequence_edit(prepared: Prepared, record: Record, data: bytes, found: Found) -> Edit | None:
+    """What becomes of a sequence as a whole; None when its items are looked at one by one."""
+    head, creator, start, value, _ = record
+    end = found.ends[start]
+    decision = prepared.decide(head, creator)
+    if decision.do is Do.DESCEND:
+        return None
+    if decision.do is Do.REMOVE:
+        return start, end, b""
+    if decision.do is Do.HOLD:
+        raise Reject(Reason.NOT_DEIDENTIFIABLE, decision.why)
+    if decision.do is Do.WRITE and not decision.value:
+        return start, end, data[start : value - 4] + bytes(4)
+    raise Unsure
+
+
+def _lengths(found: Found, edits: list[Edit]) -> list[Edit]:
+    """The new lengths of the sequences and items that hold edits."""
+    starts = [start for start, _, _ in edits]
+    grown = [0, *accumulate(len(new) - (stop - start) for start, stop, new in edits)]
+    patches = []
+    for place, start, end in found.containers:
+        delta = grown[bisect_left(starts, end)] - grown[bisect_left(starts, start)]
+        if delta:
+            patches.append((place, place + 4, _LONG.pack(end - start + delta)))
+    return patches
+
+
+def applied(data: bytes, start: int, end: int, edits: list[Edit]) -> list[bytes]:
+    """The pieces of `data` from `start` to `end` with `edits` made."""
+    pieces: list[bytes] = []
+    for first, last, new in edits:
+        pieces += (data[start:first], new)
+        start = last
+    pieces.append(data[start:end])
+    return pieces

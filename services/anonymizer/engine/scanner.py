@@ -1,0 +1,358 @@
+"""Steps through the raw bytes of a data set and lists its elements, at every depth, in one loop.
+
+Nothing is decoded and no data set is built (PS3.5 section 7). Only little endian, and only what
+follows the encoding to the byte and is plain: everything else is left to the careful reader by
+raising `Unsure`.
+"""
+
+import struct
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from pydicom.datadict import dictionary_VR, private_dictionary_VR
+
+from services.anonymizer.engine.actions import SPECIFIC_CHARACTER_SET
+from services.anonymizer.engine.identity import Kind, kind_of
+from shared.walk import LONG_VRS, MAX_DEPTH, SHORT_VRS, UNDEFINED
+
+PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+_FACTS = frozenset({0x00080016, 0x00080018, 0x00080060, 0x0020000D, 0x0020000E})
+_CTP_CREATOR = 0x00130010
+_ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+_ITEM_END = 0xFFFEE00D
+_TAG = struct.Struct("<HH").unpack_from
+_SHORT = struct.Struct("<H").unpack_from
+_LONG = struct.Struct("<L").unpack_from
+_VRS = SHORT_VRS | LONG_VRS
+
+
+class Unsure(Exception):
+    """The bytes are not plain enough for the scanner."""
+
+
+class Short(Exception):
+    """The bytes end in the middle of an element that ends at `self.args[0]`, or later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the first bytes of an element say."""
+
+    tag: int
+    vr: str
+    """As both readers understand it: UN is resolved where a dictionary knows the element."""
+    kind: Kind | None
+    long: bool
+    """In explicit VR: a header of 12 bytes."""
+    unknown: bool = False
+    """The file itself says UN, or (in implicit VR) nothing."""
+
+    @property
+    def private(self) -> bool:
+        """Whether the group is odd."""
+        return bool(self.tag >> 16 & 1)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the scanner need not look at the element any closer."""
+        special = self.tag in PIXEL_DATA or self.tag == SPECIFIC_CHARACTER_SET
+        # Private creators, and private elements that only a dictionary knows, are special.
+        private = self.private and (self.tag & 0xFFFF < 0x1000 or self.unknown)
+        return not (special or private or self.vr == "SQ")
+
+    @property
+    def tells(self) -> bool:
+        """Whether its value is needed before anything can be decided."""
+        return self.kind is not None or self.tag in _FACTS
+
+
+Record = tuple[Head, str, int, int, int]
+"""Head, private creator, start, start of the value, end. Of a sequence the end is 0."""
+Container = tuple[int, int, int]
+"""Place of a defined length, start and end of what it is the length of."""
+
+
+@dataclass
+class Found:
+    """The elements of a data set, in the order in which they stand."""
+
+    records: list[Record] = field(default_factory=list)
+    ends: dict[int, int] = field(default_factory=dict)
+    """Of sequences, by their start."""
+    containers: list[Container] = field(default_factory=list)
+    tags: list[int] = field(default_factory=list)
+    """Of the top level."""
+    starts: list[int] = field(default_factory=list)
+    """Of the top level."""
+    facts: dict[int, bytes] = field(default_factory=dict)
+    """Raw values of the top level that say what the object is, by tag."""
+    identifying: list[tuple[Head, bytes]] = field(default_factory=list)
+    """Values that identify somebody or something."""
+    character_set: bytes = b""
+    end: int = 0
+    """Where the pixel data starts, or the bytes end."""
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A data set, sequence or item that is being stepped through."""
+
+    end: int
+    defined: bool
+    sequence_start: int = -1
+    """Where the sequence started; -1 for an item or the data set itself."""
+    creators: dict[int, str] = field(default_factory=dict)
+    last: int = -1
+
+
+class _Plain(NamedTuple):
+    """The head of an element that is nothing special, in the form that is read fastest."""
+
+    head: Head
+    tag: int
+    long: bool
+    tells: bool
+    private: bool
+
+
+_PLAIN: dict[bytes, _Plain] = {}
+"""By the first six bytes in explicit VR."""
+_MOST_PLAIN = 8192
+
+
+@lru_cache(maxsize=8192)
+def _explicit(head: bytes) -> Head:
+    """The head of an element in explicit VR, from its first six bytes."""
+    group, element = _TAG(head)
+    tag, vr = group << 16 | element, head[4:6]
+    if tag == _ITEM_END:
+        return Head(tag, "", None, long=False)
+    if vr not in _VRS or not 0x0008 <= group < 0xFFFE:
+        raise Unsure
+    long = vr in LONG_VRS
+    if vr == b"UN":
+        return _unknown(tag, "", long=True)
+    found = Head(tag, vr.decode(), kind_of(tag, vr.decode()), long)
+    if found.is_plain and len(_PLAIN) < _MOST_PLAIN:
+        _PLAIN[head] = _Plain(found, tag, long, found.tells, found.private)
+    return found
+
+
+@lru_cache(maxsize=8192)
+def _unknown(tag: int, creator: str, *, long: bool) -> Head:
+    """The head of an element whose VR the dictionaries know, or nobody."""
+    vr = "UN"
+    try:
+        if not tag >> 16 & 1:
+            vr = dictionary_VR(tag).split(" ")[0]
+        elif 0x10 <= tag & 0xFFFF <= 0xFF:
+            vr = "LO"
+        elif creator:
+            vr = private_dictionary_VR(tag, creator).split(" ")[0]
+    except KeyError:
+        pass
+    return Head(tag, vr, kind_of(tag, vr), long, unknown=True)
+
+
+class Scanner:
+    """One pass over the bytes of a data set.
+
+    Parameters
+    ----------
+    data
+        Little endian; may go on behind the data set's header.
+    complete
+        Whether `data` ends where the data set ends.
+    """
+
+    def __init__(self, data: bytes, *, implicit: bool, complete: bool) -> None:
+        self._data, self._implicit, self._complete = data, implicit, complete
+        self._found = Found()
+
+    def scan(self, position: int) -> Found:
+        """List the elements from `position` to the pixel data, or the end.
+
+        Raises
+        ------
+        Unsure
+            The careful reader must look.
+        Short
+            `data` is not complete and ends before the pixel data.
+        """
+        found = self._found
+        frames: list[_Frame] = []
+        frame = _Frame(len(self._data), defined=True)
+        while True:
+            while position >= frame.end:
+                if position > frame.end or not frame.defined:
+                    raise self._beyond(position)
+                if not frames:
+                    if not self._complete:
+                        raise Short(position)
+                    found.end = position
+                    return found
+                if frame.sequence_start >= 0:
+                    found.ends[frame.sequence_start] = position
+                frame = frames.pop()
+            if position + 8 > frame.end:
+                raise self._beyond(position)
+            if frame.sequence_start >= 0:
+                inner, position = self._item(frame, position)
+                if inner is None:
+                    found.ends[frame.sequence_start] = position
+                    frame = frames.pop()
+                else:
+                    frames.append(frame)
+                    frame = inner
+                continue
+            if not self._implicit:
+                position = self._past_plain(frame, position, top=not frames)
+                if position + 8 > frame.end:
+                    continue
+            head, value, length = self._header(position)
+            if head.tag == _ITEM_END:
+                if frame.defined or length:
+                    raise Unsure
+                position += 8
+                frame = frames.pop()
+                continue
+            if head.tag <= frame.last:
+                raise Unsure  # readers disagree on what twice the same means
+            frame.last = head.tag
+            if not frames:
+                if head.tag in PIXEL_DATA:
+                    found.end = position
+                    return found
+                found.tags.append(head.tag)
+                found.starts.append(position)
+            if head.private:
+                head = self._private(frame, head, value, length)
+            creator = frame.creators.get(head.tag >> 8, "") if head.private else ""
+            if head.vr == "SQ":
+                if head.unknown and not self._implicit:
+                    raise Unsure
+                frames.append(frame)
+                if len(frames) > MAX_DEPTH:
+                    raise Unsure
+                found.records.append((head, creator, position, value, 0))
+                frame = self._sequence(frame, position, value, length)
+                position = value
+                continue
+            end = value + length
+            if end > frame.end:
+                raise self._beyond(end)
+            found.records.append((head, creator, position, value, end))
+            if head.tells:
+                self._note(head, self._data[value:end], top=not frames)
+            elif head.tag == SPECIFIC_CHARACTER_SET:
+                self._character_set(self._data[value:end], nested=bool(frames))
+            position = end
+
+    def _note(self, head: Head, value: bytes, *, top: bool) -> None:
+        """Keep what says which object this is, and whose."""
+        if head.kind is not None:
+            self._found.identifying.append((head, value))
+        if top and head.tag in _FACTS:
+            self._found.facts[head.tag] = value
+
+    def _past_plain(self, frame: _Frame, position: int, *, top: bool) -> int:
+        """Step over elements that are nothing special, most of all; where they end.
+
+        Explicit VR only. What is wrong is found by `scan`, which looks at the next one.
+        """
+        data, last, end, creators = self._data, frame.last, frame.end - 12, frame.creators
+        found = self._found
+        while position <= end:
+            plain = _PLAIN.get(data[position : position + 6])
+            if plain is None:
+                break
+            head, tag, long, tells, private = plain
+            if tag <= last:
+                break
+            if long:
+                value = position + 12
+                stop = value + _LONG(data, position + 8)[0]
+            else:
+                value = position + 8
+                stop = value + _SHORT(data, position + 6)[0]
+            if stop > frame.end:
+                break
+            last = tag
+            creator = creators.get(tag >> 8, "") if private else ""
+            found.records.append((head, creator, position, value, stop))
+            if tells:
+                self._note(head, data[value:stop], top=top)
+            if top:
+                found.tags.append(tag)
+                found.starts.append(position)
+            position = stop
+        frame.last = last
+        return position
+
+    def _header(self, position: int) -> tuple[Head, int, int]:
+        """The element at `position`: its head, where its value starts, and its length."""
+        data = self._data
+        if self._implicit:
+            group, element = _TAG(data, position)
+            tag = group << 16 | element
+            length = _LONG(data, position + 4)[0]
+            if tag == _ITEM_END:
+                return _explicit(data[position : position + 4] + b"\0\0"), position + 8, length
+            if not 0x0008 <= group < 0xFFFE:
+                raise Unsure
+            return _unknown(tag, "", long=False), position + 8, length
+        head = _explicit(data[position : position + 6])
+        if not head.long:
+            return head, position + 8, _SHORT(data, position + 6)[0]
+        if position + 12 > len(data):
+            raise self._beyond(position)
+        return head, position + 12, _LONG(data, position + 8)[0]
+
+    def _private(self, frame: _Frame, head: Head, value: int, length: int) -> Head:
+        """Note a private creator, or learn from it what the element is."""
+        number = head.tag & 0xFFFF
+        if 0x10 <= number <= 0xFF:
+            creator = self._data[value : value + length].strip(b" \0")
+            if not creator.isascii() or (head.tag == _CTP_CREATOR and creator != b"CTP"):
+                raise Unsure
+            # By group and block: the element's tag without its last two digits.
+            block = head.tag >> 16 << 8 | number
+            frame.creators[block] = creator.decode().partition("\\")[0].strip()
+        elif number >= 0x1000 and head.unknown:
+            return _unknown(head.tag, frame.creators.get(head.tag >> 8, ""), long=head.long)
+        return head
+
+    def _beyond(self, position: int) -> Exception:
+        """What it means that an element ends behind what it is in."""
+        return Unsure() if self._complete else Short(position + 12)
+
+    def _sequence(self, outer: _Frame, start: int, value: int, length: int) -> _Frame:
+        if length == UNDEFINED:
+            return _Frame(outer.end, defined=False, sequence_start=start)
+        end = value + length
+        if end > outer.end:
+            raise self._beyond(end)
+        self._found.containers.append((value - 4, value, end))
+        return _Frame(end, defined=True, sequence_start=start)
+
+    def _item(self, frame: _Frame, position: int) -> tuple[_Frame | None, int]:
+        """Enter the item at `position`, or leave the sequence."""
+        tag, length = self._data[position : position + 4], _LONG(self._data, position + 4)[0]
+        if tag == _ITEM:
+            if length == UNDEFINED:
+                return _Frame(frame.end, defined=False), position + 8
+            end = position + 8 + length
+            if end > frame.end:
+                raise self._beyond(end)
+            self._found.containers.append((position + 4, position + 8, end))
+            return _Frame(end, defined=True), position + 8
+        if tag != _SEQUENCE_END or frame.defined or length:
+            raise Unsure
+        return None, position + 8
+
+    def _character_set(self, value: bytes, *, nested: bool) -> None:
+        if not nested:
+            self._found.character_set = value
+        elif value.strip() != self._found.character_set.strip():
+            raise Unsure

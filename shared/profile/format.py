@@ -1,0 +1,208 @@
+"""A project's own profile: a base and the rules that differ, as JSON. See docs/profiles.md."""
+
+import json
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydicom._uid_dict import UID_dictionary
+
+from shared.identity import is_legal_uid
+from shared.profile import checks
+from shared.profile.actions import Action
+from shared.profile.elements import ElementError, private_element, standard_elements
+from shared.profile.model import Condition, Profile, Rule
+from shared.profile.ps315 import OptionError, ps315_profile
+from shared.profile.tables import source_profile
+
+_MOST_RULES = 2000
+_MODALITY = re.compile(r"[A-Z0-9_ ]{1,16}")  # CS, PS3.5 6.2
+_SOP_CLASSES = {
+    entry[4]: uid for uid, entry in UID_dictionary.items() if entry[1].startswith("SOP Class")
+}
+
+
+class ProfileError(ValueError):
+    """A profile can't be used; the text names each entry and what is wrong with it."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _When(_Strict):
+    modality: list[str] = []
+    sop_class: list[str] = []
+
+
+class _Entry(_Strict):
+    element: str = Field(max_length=100)
+    creator: str = Field("", max_length=64)
+    action: str
+    value: str = Field("", max_length=1024)
+    pattern: str = Field("", max_length=300)
+    replacement: str = Field("", max_length=300)
+    when: _When | None = None
+    note: str = Field("", max_length=1000)
+
+
+class _Document(_Strict):
+    format: Literal[1]
+    name: str = Field(min_length=1, max_length=64)
+    version: str = Field("1", min_length=1, max_length=64)
+    base: Literal["source-2019", "ps3.15"]
+    options: list[str] = []
+    unlisted_private: Literal["keep", "remove"] | None = None
+    rules: list[_Entry] = Field(default=[], max_length=_MOST_RULES)
+
+
+@lru_cache(maxsize=64)
+def load_profile(text: str) -> Profile:
+    """The profile that `text` describes.
+
+    Raises
+    ------
+    ProfileError
+        Names everything that is wrong.
+    """
+    document = _read(text)
+    found: list[str] = []
+    base = _base(document, found)
+    rules = _rules(document.rules, found)
+    if found:
+        raise ProfileError(found)
+    private = document.unlisted_private
+    return Profile(
+        document.name,
+        document.version,
+        [*base.rules, *rules],
+        unlisted_private=Action(private) if private else base.unlisted_private,
+        origin=(load_profile, (text,)),
+    )
+
+
+def _base(document: _Document, found: list[str]) -> Profile:
+    if document.base == "ps3.15":
+        try:
+            return ps315_profile(frozenset(document.options))
+        except OptionError as error:
+            found.append(f"options: {error}")
+    elif document.options:
+        found.append(f"options: '{document.base}' has none; they belong to the base 'ps3.15'")
+    return source_profile()
+
+
+def _rules(entries: list[_Entry], found: list[str]) -> list[Rule]:
+    rules: list[Rule] = []
+    known: dict[object, int] = {}
+    for number, entry in enumerate(entries, 1):
+        wrong: list[str] = []
+        rule = _rule(entry, wrong)
+        if rule is not None:
+            wrong += checks.problems(rule)
+            same = known.setdefault((rule.tag, rule.mask, rule.creator, rule.when), number)
+            if same != number:
+                wrong.append(f"rule {same} is about the same element")
+            rules.append(rule)
+        found += [f"rule {number}: {one}" for one in wrong]
+    return rules
+
+
+def _rule(entry: _Entry, wrong: list[str]) -> Rule | None:
+    creator = entry.creator.strip()
+    elements = None
+    try:
+        elements = private_element(entry.element) if creator else standard_elements(entry.element)
+    except ElementError as error:
+        wrong.append(str(error))
+    if entry.action not in checks.OFFERED:
+        wrong.append(f"unknown action '{entry.action}'; choose one of {', '.join(checks.OFFERED)}")
+    when = _condition(entry.when, wrong)
+    if wrong or elements is None:
+        return None
+    action = Action(entry.action)
+    if (entry.replacement and action is not Action.REGEX) or (
+        entry.value and action is Action.REGEX
+    ):
+        wrong.append("'value' goes with the action 'literal', 'replacement' with 'regex'")
+    if action is Action.LITERAL and not entry.value:
+        wrong.append("action 'literal' needs a value; 'empty' leaves none")
+    return Rule(
+        elements.tag,
+        elements.name,
+        action,
+        entry.replacement if action is Action.REGEX else entry.value,
+        entry.note,
+        entry.pattern,
+        elements.mask,
+        creator,
+        when,
+    )
+
+
+def _condition(when: _When | None, wrong: list[str]) -> Condition | None:
+    if when is None:
+        return None
+    if not when.modality and not when.sop_class:
+        wrong.append("'when' names neither modality nor sop_class")
+    wrong += [
+        f"when: '{one}' is no modality; write 'MR'"
+        for one in when.modality
+        if not _MODALITY.fullmatch(one)
+    ]
+    classes = {one: _SOP_CLASSES.get(one, one) for one in when.sop_class}
+    wrong += [
+        f"when: '{one}' is no SOP class; write its UID, or its keyword as in PS3.6 A"
+        for one, uid in classes.items()
+        if not is_legal_uid(uid)
+    ]
+    return Condition(frozenset(when.modality), frozenset(classes.values()))
+
+
+def _read(text: str) -> _Document:
+    try:
+        # Of a name given twice only one entry would count, silently.
+        return _Document.model_validate(json.loads(text, object_pairs_hook=_pairs))
+    except json.JSONDecodeError as error:
+        raise ProfileError(
+            [f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}"]
+        ) from None
+    except RecursionError:
+        raise ProfileError(["not a profile: nested too deep"]) from None
+    except ValidationError as error:
+        raise ProfileError([_in_words(one) for one in error.errors()]) from None
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ProfileError([f"'{name}' is given twice in one place"])
+    return dict(pairs)
+
+
+_WORDS: dict[str, Callable[[Any], str]] = {
+    "extra_forbidden": lambda error: "is not known here",
+    "missing": lambda error: "is missing",
+    "model_type": lambda error: "should be an object, in braces",
+    "literal_error": lambda error: (
+        f"'{error['input']}' is not possible; choose {error['ctx']['expected']}"
+    ),
+}
+
+
+def _in_words(error: Any) -> str:
+    """A pydantic error as: entry, field, what is wrong."""
+    place, where = list(error["loc"]), ""
+    if place[:1] == ["rules"] and len(place) > 1:
+        where, place = f"rule {int(place[1]) + 1}: ", place[2:]
+    words = _WORDS.get(error["type"])
+    what = words(error) if words else re.sub("^[A-Z][a-z]+ should", "should", error["msg"])
+    field = ".".join(map(str, place)) or ("it" if where else "the profile")
+    return f"{where}{field} {what}"
