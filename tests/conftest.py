@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from shared.runtime import Runtime, open_runtime
@@ -12,6 +13,10 @@ from tests.servers import common
 from tests.servers.orthanc import Orthanc, orthanc
 from tests.servers.postgres import new_database, postgres
 from tests.servers.rabbitmq import RabbitMq, rabbitmq
+
+# The same examples every time: what fails, fails for everybody.
+hypothesis.settings.register_profile("sluse", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("sluse")
 
 
 def _root(config: pytest.Config) -> Path:

@@ -138,7 +138,7 @@ SECOND = int(datetime(2020, 1, 6, 8, 15, tzinfo=UTC).timestamp()).to_bytes(4, "l
         (text("on 06-jan-2020"), Kind.DATE),
         (text("20200106081500"), Kind.DATE),
         (private(b"1/6/2020 06.01.2020"), Kind.DATE),
-        (private(gzip.compress(b'set pat "Langeland"') + b"\0"), Kind.NAME),
+        (private(gzip.compress(b'set pat "Langeland"', mtime=0) + b"\0"), Kind.NAME),
         (private(SECOND, "UL"), Kind.EPOCH),
     ],
 )  # fmt: skip

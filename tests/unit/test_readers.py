@@ -16,7 +16,9 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from demo.phantoms import Maker
 from services.anonymizer.engine import Plan, Report, careful, fast
-from services.anonymizer.engine.scanner import Scanner, Short, Unsure
+from services.anonymizer.engine.heads import Unsure
+from services.anonymizer.engine.scanner import Scanner, Short
+from services.anonymizer.engine.templates import Templates
 from shared.errors import Reject
 from tests.corpus import storage_objects
 
@@ -160,6 +162,83 @@ def test_they_agree_on_anything(
     data_set.save_as(path, enforce_file_format=True)
     with suppress(Unsure):
         assert_equal(*by_both(path))
+
+
+# A series, where each image could be taken for the one before
+
+_CHANGES = {
+    "InstanceNumber": st.sampled_from(["1", "10", "100"]),
+    "SliceLocation": st.sampled_from(["-1.5", "12.25", "3"]),
+    "ContentDate": st.sampled_from(["20200214", "20200215", "", "2020"]),
+    "AcquisitionDateTime": st.sampled_from(
+        ["20200214101112.5", "20200214101113", "20200215101112", "junk"]
+    ),
+    "PatientName": st.sampled_from(["Nordmann^Kari", "Vik^Olav"]),
+    "Modality": st.sampled_from(["CT", "MR"]),
+    "SeriesDescription": st.sampled_from(["head", "Vik saw Kari", "1.2.840.99999.3.77.1.2"]),
+    "SpecificCharacterSet": st.sampled_from(["ISO_IR 100", "ISO_IR 192"]),
+    "SOPInstanceUID": st.sampled_from(["1.2.3", "1.2.840.99999.3.77.1.2", "1.2.840.99999.3.77.9"]),
+    "PatientIdentityRemoved": st.sampled_from([None, "NO", "YES"]),
+    "ImageComments": st.sampled_from([None, "", "Kari, 20200214"]),
+    "ReferencedImageSequence": st.sampled_from(["1.2.3.4", "1.2.840.99999.3.77.1.2", None]),
+    0x00091001: st.sampled_from([None, "Olav", "x"]),
+    "PixelData": st.sampled_from([b"1234", b"12345678"]),
+}
+
+
+def _image(changes: dict[str | int, object]) -> Dataset:
+    image = copy.deepcopy(Maker(1, size=8).ct(1).instances[0])
+    image.SOPInstanceUID = f"1.2.840.99999.3.77.{len(changes)}"
+    for name, value in changes.items():
+        if isinstance(name, int):
+            if value is not None:
+                image[name & 0xFFFF0000 | 0x10] = DataElement(
+                    name & 0xFFFF0000 | 0x10, "LO", "ACME"
+                )
+                image[name] = DataElement(name, "LO", value)
+        elif value is None:
+            image.pop(pydicom.datadict.tag_for_keyword(name), None)
+        elif name == "ReferencedImageSequence":
+            item = Dataset()
+            item.ReferencedSOPInstanceUID = value
+            image.ReferencedImageSequence = [item]
+        else:
+            setattr(image, name, value)
+    return image
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    series=st.lists(
+        st.lists(st.sampled_from(list(_CHANGES)), max_size=3, unique=True).flatmap(
+            lambda names: st.fixed_dictionaries({name: _CHANGES[name] for name in names})
+        ),
+        min_size=3,
+        max_size=8,
+    )
+)
+def test_what_came_before_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, series: list[dict[str | int, object]]
+) -> None:
+    path = tmp_path_factory.mktemp("series") / "in.dcm"
+    for changes in series:
+        _image(changes).save_as(path, enforce_file_format=True)
+        with suppress(Unsure):
+            assert_equal(*by_both(path))
+
+
+def test_a_series_is_read_by_its_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instances = Maker(9, size=16).ct(6).instances
+    scanned = []
+    monkeypatch.setattr(fast, "_TEMPLATES", Templates())
+    scan = Scanner.scan
+    monkeypatch.setattr(Scanner, "scan", lambda *given: scanned.append(1) or scan(*given))
+    for number, instance in enumerate(instances):
+        path = tmp_path / f"{number}.dcm"
+        instance.save_as(path, enforce_file_format=True)
+        assert_equal(*by_both(path))
+    # Two to see what differs; one more where a value is the first of its length.
+    assert 2 <= len(scanned) <= 4
 
 
 # The scanner

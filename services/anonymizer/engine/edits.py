@@ -16,11 +16,12 @@ from services.anonymizer.engine import additions
 from services.anonymizer.engine.actions import SPECIFIC_CHARACTER_SET, Decision, Do
 from services.anonymizer.engine.context import Context, context
 from services.anonymizer.engine.dates import malformed_date
+from services.anonymizer.engine.heads import Head, Unsure
 from services.anonymizer.engine.identity import Collector, Kind
 from services.anonymizer.engine.plan import Plan
 from services.anonymizer.engine.rawvalues import RawValues, codecs_of
 from services.anonymizer.engine.report import Report
-from services.anonymizer.engine.scanner import Found, Head, Record, Unsure
+from services.anonymizer.engine.scanner import Found, Record
 from shared.errors import Reason, Reject
 
 Edit = tuple[int, int, bytes]
@@ -72,6 +73,8 @@ class Prepared:
             Where in `element` its value starts.
         """
         key = creator, element
+        if key in self.remembered:
+            return self.remembered[key]
         decision = self.decide(head, creator)
         new = self._values.renewed(decision, head, element, value)
         if len(element) <= _REMEMBERED_VALUE:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from services.anonymizer.engine import careful, fast
+from services.anonymizer.engine.heads import Unsure
 from services.anonymizer.engine.objects import ObjectUids
 from services.anonymizer.engine.plan import Plan
 from services.anonymizer.engine.report import Report
-from services.anonymizer.engine.scanner import Unsure
 from shared.errors import Reason, Reject
 
 

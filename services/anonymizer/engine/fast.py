@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from services.anonymizer.engine.edits import Prepared, applied, header_edits, prepared_for
+from services.anonymizer.engine.heads import Unsure
 from services.anonymizer.engine.identity import AE_TITLES_IN_META, Kind
 from services.anonymizer.engine.objects import ObjectUids, check
 from services.anonymizer.engine.plan import Plan
 from services.anonymizer.engine.report import Report
-from services.anonymizer.engine.scanner import Found, Scanner, Short, Unsure
+from services.anonymizer.engine.scanner import Found, Scanner, Short
+from services.anonymizer.engine.templates import Scanned, Templates
 from services.anonymizer.engine.tokens import is_uid_like
 from shared.errors import Reason, Reject
 from shared.header import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
@@ -24,7 +26,6 @@ from shared.walk import UNDEFINED, InMemory, Walk, Window
 _STUDY, _SERIES, _INSTANCE, _CLASS, _MODALITY = (
     0x0020000D, 0x0020000E, 0x00080018, 0x00080016, 0x00080060
 )  # fmt: skip
-_FIRST_READ = 1 << 14
 _LARGEST_HEADER = 1 << 25
 _LARGEST_TAIL = 1 << 22
 _SHORT, _LONG = struct.Struct("<H"), struct.Struct("<L")
@@ -43,26 +44,52 @@ def deidentify(
         The object can't be de-identified with certainty.
     """
     with source.open("rb", buffering=0) as file:
-        parts = _Parts(file.fileno())
-        found = parts.found
-        uids = ObjectUids(*(_uid(found, tag) for tag in (_STUDY, _SERIES, _INSTANCE)))
-        sop_class = _uid(found, _CLASS)
-        check(uids, sop_class, expected)
-        prepared = _prepare(plan, parts, uids, sop_class)
-        edits = header_edits(parts.data, found, prepared, report, add=True)
-        header = applied(parts.data, parts.start, found.end, edits)
-        tail: list[bytes] = []
-        if parts.tail_found is not None:
-            tail_edits = header_edits(parts.tail, parts.tail_found, prepared, report, add=False)
-            tail = applied(parts.tail, 0, len(parts.tail), tail_edits)
-        meta = _file_meta(sop_class, prepared.released_instance(uids.instance), parts.syntax)
-        target.write(b"".join([meta, *header]))
-        _copy(file.fileno(), found.end, parts.pixels_end, target)
-        target.write(b"".join(tail))
+        header = _Header(file.fileno())
+        filled = _TEMPLATES.fill(plan, header.meta, header.data, header.start, report)
+        if filled is not None and header.has_pixels(filled.end):
+            known = filled.template.scanned
+            uids = known.uids._replace(instance=filled.instance)
+            check(uids, known.sop_class, expected)
+            pixels_end = header.pixels_end(filled.end)
+            if pixels_end == header.size:
+                meta = _file_meta(known, uids)
+                target.write(b"".join([meta, *filled.pieces]))
+                _copy(file.fileno(), filled.end, pixels_end, target)
+                return
+        report.warnings.clear()
+        _scan(header, target, plan, expected, report)
 
 
-class _Parts:
-    """A file's header, pixel data and tail.
+def _scan(
+    header: "_Header",
+    target: BinaryIO,
+    plan: Plan,
+    expected: ObjectUids | None,
+    report: Report,
+) -> None:
+    """The same without a template."""
+    found = header.scan()
+    uids = ObjectUids(*(_uid(found, tag) for tag in (_STUDY, _SERIES, _INSTANCE)))
+    sop_class = _uid(found, _CLASS)
+    check(uids, sop_class, expected)
+    pixels_end = header.pixels_end(found.end)
+    tail, tail_found = header.scan_tail(pixels_end)
+    prepared = _prepare(plan, header, found, tail_found, uids, sop_class)
+    edits = header_edits(header.data, found, prepared, report, add=True)
+    pieces = applied(header.data, header.start, found.end, edits)
+    scanned = Scanned(
+        plan, prepared, header.meta, uids, sop_class, header.start, header.data, found, edits
+    )
+    tail_edits = header_edits(tail, tail_found, prepared, report, add=False)
+    if not (header.implicit or tail or report.warnings):
+        _TEMPLATES.learn(scanned)
+    target.write(b"".join([_file_meta(scanned, uids), *pieces]))
+    _copy(header.descriptor, found.end, pixels_end, target)
+    target.write(b"".join(applied(tail, 0, len(tail), tail_edits)))
+
+
+class _Header:
+    """The start of a file, and where its parts are.
 
     Raises
     ------
@@ -71,66 +98,74 @@ class _Parts:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._size = os.fstat(descriptor).st_size
-        self.data = os.pread(descriptor, _FIRST_READ, 0)
+        self.descriptor = descriptor
+        self.size = os.fstat(descriptor).st_size
+        self.data = os.pread(descriptor, _TEMPLATES.first_read, 0)
         self.syntax, self.start, self.ae_titles = _read_meta(self.data)
         if self.syntax in DEFLATED or self.syntax == EXPLICIT_BIG:
             raise Unsure
-        self._implicit = self.syntax == IMPLICIT_LITTLE
-        self.found = self._scan_header()
-        self.pixels_end = self._find_pixels_end()
-        self.tail, self.tail_found = b"", None
-        if self.pixels_end < self._size:
-            self.tail, self.tail_found = self._scan_tail()
+        self.implicit = self.syntax == IMPLICIT_LITTLE
 
     @property
-    def implicit(self) -> bool:
-        """Whether elements come without VR."""
-        return self._implicit
+    def meta(self) -> tuple[str, tuple[bytes, ...]]:
+        """What the file meta information says that matters."""
+        return self.syntax, self.ae_titles
 
-    def _scan_header(self) -> Found:
+    def scan(self) -> Found:
+        """The elements before the pixel data; reads as much as that takes."""
         while True:
-            complete = len(self.data) >= self._size
+            complete = len(self.data) >= self.size
             try:
-                scanner = Scanner(self.data, implicit=self._implicit, complete=complete)
+                scanner = Scanner(self.data, implicit=self.implicit, complete=complete)
                 return scanner.scan(self.start)
             except Short as short:
                 wanted = max(2 * len(self.data), short.args[0])
-                if min(wanted, self._size) > _LARGEST_HEADER:
+                if min(wanted, self.size) > _LARGEST_HEADER:
                     raise Unsure from None
-                self.data = os.pread(self._descriptor, wanted, 0)
+                self.data = os.pread(self.descriptor, wanted, 0)
 
-    def _find_pixels_end(self) -> int:
-        start = self.found.end
-        if start == self._size:
+    def has_pixels(self, position: int) -> bool:
+        """Whether pixel data starts there, or the file ends."""
+        return position == self.size or self.data.startswith(b"\xe0\x7f\x10\0", position)
+
+    def pixels_end(self, start: int) -> int:
+        """Where the pixel data ends that starts at `start`; `start` at the end of the file."""
+        if start == self.size:
             return start
-        header = os.pread(self._descriptor, 12, start)
+        header = self.data[start : start + 12]
+        if len(header) < 12:
+            header = os.pread(self.descriptor, 12, start)
         if len(header) < 12:
             raise Unsure
-        if self._implicit:
+        if self.implicit:
             value, length = start + 8, _LONG.unpack_from(header, 4)[0]
         else:
             if header[4:6] not in (b"OB", b"OW", b"OF", b"OD"):
                 raise Unsure
             value, length = start + 12, _LONG.unpack_from(header, 8)[0]
         if length == UNDEFINED:
-            if self._implicit:
+            if self.implicit:
                 raise Unsure
-            window = Window(self._descriptor, self._size)
+            window = Window(self.descriptor, self.size)
             return Walk(window, implicit=False, big_endian=False).past_items(value, 0)
-        if value + length > self._size:
+        if value + length > self.size:
             raise Reject(Reason.TRUNCATED)
         return int(value + length)
 
-    def _scan_tail(self) -> tuple[bytes, Found]:
-        if self._size - self.pixels_end > _LARGEST_TAIL:
+    def scan_tail(self, start: int) -> tuple[bytes, Found]:
+        """The bytes behind the pixel data, and the elements in them."""
+        if start == self.size:
+            return b"", Found()
+        if self.size - start > _LARGEST_TAIL:
             raise Unsure
-        tail = os.pread(self._descriptor, _LARGEST_TAIL, self.pixels_end)
-        found = Scanner(tail, implicit=self._implicit, complete=True).scan(0)
+        tail = os.pread(self.descriptor, _LARGEST_TAIL, start)
+        found = Scanner(tail, implicit=self.implicit, complete=True).scan(0)
         if found.end != len(tail) or found.tags[0] <= 0x7FE00010 or found.character_set:
             raise Unsure
         return tail, found
+
+
+_TEMPLATES = Templates()
 
 
 def _uid(found: Found, tag: int) -> str:
@@ -140,11 +175,11 @@ def _uid(found: Found, tag: int) -> str:
     return raw.decode().strip(" \0")
 
 
-def _prepare(plan: Plan, parts: _Parts, uids: ObjectUids, sop_class: str) -> Prepared:
+def _prepare(
+    plan: Plan, header: _Header, found: Found, tail: Found, uids: ObjectUids, sop_class: str
+) -> Prepared:
     """What is known about such objects; found again by all that identifies them."""
-    everything = parts.found.identifying
-    if parts.tail_found is not None:
-        everything = everything + parts.tail_found.identifying
+    everything = found.identifying + tail.identifying
     # Its own UID is different in each image of a series. Where it would be found in the middle of
     # a text anyway, it need not be looked for.
     own = uids.instance if is_uid_like(uids.instance) else None
@@ -153,11 +188,9 @@ def _prepare(plan: Plan, parts: _Parts, uids: ObjectUids, sop_class: str) -> Pre
         for head, raw in everything
         if head.tag != _INSTANCE or raw.strip(b" \0").decode("latin-1") != own
     )
-    identifying += tuple((Kind.ID, "AE", raw) for raw in parts.ae_titles)
-    about = uids.study, sop_class, _uid(parts.found, _MODALITY)
-    return prepared_for(
-        plan, about, identifying, parts.found.character_set, implicit=parts.implicit
-    )
+    identifying += tuple((Kind.ID, "AE", raw) for raw in header.ae_titles)
+    about = uids.study, sop_class, _uid(found, _MODALITY)
+    return prepared_for(plan, about, identifying, found.character_set, implicit=header.implicit)
 
 
 def _read_meta(data: bytes) -> tuple[str, int, tuple[bytes, ...]]:
@@ -203,9 +236,10 @@ def _meta_element(element: int, vr: bytes, value: bytes) -> bytes:
     return _SHORT.pack(2) + _SHORT.pack(element) + vr + _SHORT.pack(len(value)) + value
 
 
-def _file_meta(sop_class: str, sop_instance: str, syntax: str) -> bytes:
-    before, behind = _meta_around(sop_class, syntax)
-    group = before + _meta_element(0x0003, b"UI", sop_instance.encode()) + behind
+def _file_meta(scanned: Scanned, uids: ObjectUids) -> bytes:
+    released = scanned.prepared.released_instance(uids.instance)
+    before, behind = _meta_around(scanned.sop_class, scanned.start[0])
+    group = before + _meta_element(0x0003, b"UI", released.encode()) + behind
     length = b"\x02\0\0\0UL\x04\0" + _LONG.pack(len(group))
     return bytes(128) + b"DICM" + length + group
 

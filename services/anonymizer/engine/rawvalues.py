@@ -6,7 +6,7 @@ import warnings
 from pydicom.charset import convert_encodings, decode_bytes
 
 from services.anonymizer.engine.actions import Decision, Do
-from services.anonymizer.engine.scanner import Head, Unsure
+from services.anonymizer.engine.heads import Head, Unsure
 from shared.errors import Reason, Reject
 
 _DELIMITERS = {0x0D, 0x0A, 0x09, 0x0C, 0x5C, 0x5E, 0x3D}  # they reset ISO 2022 escapes

@@ -7,64 +7,29 @@ raising `Unsure`.
 
 import struct
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import NamedTuple
-
-from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
 from services.anonymizer.engine.actions import SPECIFIC_CHARACTER_SET
-from services.anonymizer.engine.identity import Kind, kind_of
-from shared.walk import LONG_VRS, MAX_DEPTH, SHORT_VRS, UNDEFINED
+from services.anonymizer.engine.heads import (
+    FACTS,
+    ITEM_END,
+    PIXEL_DATA,
+    PLAIN,
+    Head,
+    Unsure,
+    explicit_head,
+    resolved_head,
+)
+from shared.walk import MAX_DEPTH, UNDEFINED
 
-PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
-_FACTS = frozenset({0x00080016, 0x00080018, 0x00080060, 0x0020000D, 0x0020000E})
 _CTP_CREATOR = 0x00130010
 _ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
-_ITEM_END = 0xFFFEE00D
 _TAG = struct.Struct("<HH").unpack_from
 _SHORT = struct.Struct("<H").unpack_from
 _LONG = struct.Struct("<L").unpack_from
-_VRS = SHORT_VRS | LONG_VRS
-
-
-class Unsure(Exception):
-    """The bytes are not plain enough for the scanner."""
 
 
 class Short(Exception):
     """The bytes end in the middle of an element that ends at `self.args[0]`, or later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What the first bytes of an element say."""
-
-    tag: int
-    vr: str
-    """As both readers understand it: UN is resolved where a dictionary knows the element."""
-    kind: Kind | None
-    long: bool
-    """In explicit VR: a header of 12 bytes."""
-    unknown: bool = False
-    """The file itself says UN, or (in implicit VR) nothing."""
-
-    @property
-    def private(self) -> bool:
-        """Whether the group is odd."""
-        return bool(self.tag >> 16 & 1)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the scanner need not look at the element any closer."""
-        special = self.tag in PIXEL_DATA or self.tag == SPECIFIC_CHARACTER_SET
-        # Private creators, and private elements that only a dictionary knows, are special.
-        private = self.private and (self.tag & 0xFFFF < 0x1000 or self.unknown)
-        return not (special or private or self.vr == "SQ")
-
-    @property
-    def tells(self) -> bool:
-        """Whether its value is needed before anything can be decided."""
-        return self.kind is not None or self.tag in _FACTS
 
 
 Record = tuple[Head, str, int, int, int]
@@ -104,55 +69,6 @@ class _Frame:
     """Where the sequence started; -1 for an item or the data set itself."""
     creators: dict[int, str] = field(default_factory=dict)
     last: int = -1
-
-
-class _Plain(NamedTuple):
-    """The head of an element that is nothing special, in the form that is read fastest."""
-
-    head: Head
-    tag: int
-    long: bool
-    tells: bool
-    private: bool
-
-
-_PLAIN: dict[bytes, _Plain] = {}
-"""By the first six bytes in explicit VR."""
-_MOST_PLAIN = 8192
-
-
-@lru_cache(maxsize=8192)
-def _explicit(head: bytes) -> Head:
-    """The head of an element in explicit VR, from its first six bytes."""
-    group, element = _TAG(head)
-    tag, vr = group << 16 | element, head[4:6]
-    if tag == _ITEM_END:
-        return Head(tag, "", None, long=False)
-    if vr not in _VRS or not 0x0008 <= group < 0xFFFE:
-        raise Unsure
-    long = vr in LONG_VRS
-    if vr == b"UN":
-        return _unknown(tag, "", long=True)
-    found = Head(tag, vr.decode(), kind_of(tag, vr.decode()), long)
-    if found.is_plain and len(_PLAIN) < _MOST_PLAIN:
-        _PLAIN[head] = _Plain(found, tag, long, found.tells, found.private)
-    return found
-
-
-@lru_cache(maxsize=8192)
-def _unknown(tag: int, creator: str, *, long: bool) -> Head:
-    """The head of an element whose VR the dictionaries know, or nobody."""
-    vr = "UN"
-    try:
-        if not tag >> 16 & 1:
-            vr = dictionary_VR(tag).split(" ")[0]
-        elif 0x10 <= tag & 0xFFFF <= 0xFF:
-            vr = "LO"
-        elif creator:
-            vr = private_dictionary_VR(tag, creator).split(" ")[0]
-    except KeyError:
-        pass
-    return Head(tag, vr, kind_of(tag, vr), long, unknown=True)
 
 
 class Scanner:
@@ -211,7 +127,7 @@ class Scanner:
                 if position + 8 > frame.end:
                     continue
             head, value, length = self._header(position)
-            if head.tag == _ITEM_END:
+            if head.tag == ITEM_END:
                 if frame.defined or length:
                     raise Unsure
                 position += 8
@@ -253,7 +169,7 @@ class Scanner:
         """Keep what says which object this is, and whose."""
         if head.kind is not None:
             self._found.identifying.append((head, value))
-        if top and head.tag in _FACTS:
+        if top and head.tag in FACTS:
             self._found.facts[head.tag] = value
 
     def _past_plain(self, frame: _Frame, position: int, *, top: bool) -> int:
@@ -264,7 +180,7 @@ class Scanner:
         data, last, end, creators = self._data, frame.last, frame.end - 12, frame.creators
         found = self._found
         while position <= end:
-            plain = _PLAIN.get(data[position : position + 6])
+            plain = PLAIN.get(data[position : position + 6])
             if plain is None:
                 break
             head, tag, long, tells, private = plain
@@ -297,12 +213,12 @@ class Scanner:
             group, element = _TAG(data, position)
             tag = group << 16 | element
             length = _LONG(data, position + 4)[0]
-            if tag == _ITEM_END:
-                return _explicit(data[position : position + 4] + b"\0\0"), position + 8, length
+            if tag == ITEM_END:
+                return explicit_head(data[position : position + 4] + b"\0\0"), position + 8, length
             if not 0x0008 <= group < 0xFFFE:
                 raise Unsure
-            return _unknown(tag, "", long=False), position + 8, length
-        head = _explicit(data[position : position + 6])
+            return resolved_head(tag, "", long=False), position + 8, length
+        head = explicit_head(data[position : position + 6])
         if not head.long:
             return head, position + 8, _SHORT(data, position + 6)[0]
         if position + 12 > len(data):
@@ -320,7 +236,7 @@ class Scanner:
             block = head.tag >> 16 << 8 | number
             frame.creators[block] = creator.decode().partition("\\")[0].strip()
         elif number >= 0x1000 and head.unknown:
-            return _unknown(head.tag, frame.creators.get(head.tag >> 8, ""), long=head.long)
+            return resolved_head(head.tag, frame.creators.get(head.tag >> 8, ""), long=head.long)
         return head
 
     def _beyond(self, position: int) -> Exception:
