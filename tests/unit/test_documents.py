@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.ps315_coverage import page
 from shared.bus import QUEUES
 from shared.errors import Reason
 from shared.events import EVENTS
@@ -42,6 +43,10 @@ def test_the_table_of_messages_names_what_the_service_publishes(service: str) ->
         assert "received_events" in (ROOT / "services/receiver/announcer.py").read_text()
         published.add("instance.received")
     assert _table(service)[1] == published
+
+
+def test_the_coverage_page_is_what_the_engine_does() -> None:
+    assert (ROOT / "docs/ps315-coverage.md").read_text() == page(), "run scripts.ps315_coverage"
 
 
 def test_every_link_leads_somewhere() -> None:

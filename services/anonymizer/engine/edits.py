@@ -29,11 +29,11 @@ Edit = tuple[int, int, bytes]
 
 _INSTANCE = 0x00080018
 _LONG = struct.Struct("<L")
-_REMEMBERED_VALUE = 1 << 17
-"""Longest element that is remembered, bytes: vendors' headers are some 100 kB."""
+_REMEMBERED_VALUE = 1 << 16
+"""Longest element that is remembered, bytes; longer ones differ from image to image anyway."""
 _OVERHEAD = 200  # bytes of an entry besides its contents
 _NEVER_SEEN = b"never seen"
-_REMEMBERED = 1 << 24
+_REMEMBERED = 1 << 22
 """Bytes of elements that are remembered of objects that identify themselves alike."""
 
 
@@ -111,7 +111,7 @@ def _added(settled: Context, character_set: bytes, *, implicit: bool) -> list[tu
     return found
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=16)
 def prepared_for(
     plan: Plan,
     uids: tuple[str, str, str],
