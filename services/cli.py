@@ -1,28 +1,19 @@
-"""The `sluse` command: each service by its name, all of them together, and the upkeep."""
+"""The `sluse` command: each service by its name, all of them together, and the upkeep.
 
-import asyncio
+What a command needs is imported when it is run: an image of one service has only that one's
+packages, and `sluse deidentify` does not wait for those of a database.
+"""
+
 import importlib
-import signal
-import sys
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from services import standalone
 from services.anonymizer import command
-from shared import telemetry
-from shared.errors import Retry, StartError
-from shared.identity import MasterKey
-from shared.ledger import Ledger
-from shared.ledger.schema import migrate
-from shared.runtime import Runtime, open_runtime
-from shared.settings import Settings
 
-SERVICES = ("receiver", "classifier", "anonymizer", "forwarder", "api")
+_SERVICES = ("receiver", "classifier", "anonymizer", "forwarder", "api")
 
 app = typer.Typer(
     help="Sluse: a research-PACS gateway.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -45,77 +36,17 @@ def main(
     """Sluse: a research-PACS gateway."""
 
 
-def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        sys.exit(_explain(error))
-
-
-def _explain(error: ValidationError, options: Mapping[str, str] | None = None) -> str:
-    """What is wrong with which setting; `options` names those that came from the command line."""
-    lines = []
-    for one in error.errors():
-        knob = "_".join(map(str, one["loc"]))
-        name = (options or {}).get(knob, f"SLUSE_{knob.upper()}")
-        lines.append(f"{name}: {one['msg'].removeprefix('Value error, ')}")
-    return "These settings can't be used:\n  " + "\n  ".join(lines)
-
-
-async def _run(settings: Settings, services: tuple[str, ...], **how: Any) -> None:
-    """Run services until a signal asks them to stop, or one of them fails."""
-    name = services[0] if len(services) == 1 else "sluse"
-    async with open_runtime(settings, name, **how) as runtime:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for signal_number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(signal_number, stop.set)
-        async with asyncio.TaskGroup() as group:
-            for service in services:
-                group.create_task(_run_one(service, runtime, stop), name=service)
-
-
-async def _run_one(service: str, runtime: Runtime, stop: asyncio.Event) -> None:
-    # Imported when needed: an image of one service has only that service's packages.
-    module = importlib.import_module(f"services.{service}.main")
-    await module.run(runtime, stop)
-
-
-def _start(settings: Settings, services: tuple[str, ...], **how: Any) -> None:
-    telemetry.configure_logging(settings)
-    try:
-        asyncio.run(_run(settings, services, **how))
-    except* KeyboardInterrupt:  # before there was anything to stop
-        sys.exit(130)
-    except* (StartError, Retry, OSError) as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        text = f"{first.reason.in_words} ({first.detail})" if isinstance(first, Retry) else first
-        sys.exit(f"Sluse stopped: {text}")
-
-
 def _service_command(service: str) -> None:
-    def command() -> None:
-        settings = _settings()
-        if settings.bus_url.get_secret_value().startswith("memory:"):
-            sys.exit(
-                f"The {service} on its own needs a broker to meet the others: set SLUSE_BUS_URL to "
-                "amqp://user:password@host/vhost. `sluse up` runs all services without one."
-            )
-        standalone.keep_private()
-        if service != "api":
-            try:
-                telemetry.serve_metrics(settings)
-            except StartError as error:
-                sys.exit(f"Sluse stopped: {error}")
-        _start(settings, (service,))
+    def run() -> None:
+        from services.running import run_one
+
+        run_one(service)
 
     summary = importlib.import_module(f"services.{service}").__doc__ or ""
-    app.command(service, help=f"Run the {summary.splitlines()[0]}")(command)
+    app.command(service, help=f"Run the {summary.splitlines()[0]}")(run)
 
 
-for _service in SERVICES:
+for _service in _SERVICES:
     _service_command(_service)
 
 
@@ -131,43 +62,25 @@ def up(
     ] = None,
 ) -> None:
     """Run all five services on this machine, with nothing else installed."""
-    try:
-        settings = standalone.settings(data, dicom_port, http_port)
-        with standalone.own(data):
-            doors = standalone.Doors(settings, data)
-            _start(settings, SERVICES, migrating=True, opened=doors.opened)
-    except ValidationError as error:
-        sys.exit(_explain(error, {"dicom_port": "--dicom-port", "http_port": "--http-port"}))
-    except StartError as error:
-        sys.exit(f"Sluse stopped: {error}")
-    typer.echo("Sluse has stopped. Whatever is unfinished goes on at the next start.")
+    from services.running import run_all
+
+    run_all(data, dicom_port, http_port)
+
+
+app.command("deidentify", cls=command.Command)(command.deidentify)
 
 
 @app.command("migrate")
-def migrate_command() -> None:
+def migrate() -> None:
     """Bring the database's schema up to date."""
-    settings = _settings()
-    telemetry.configure_logging(settings)
-    standalone.keep_private()
+    from services.running import bring_up_to_date
 
-    async def run() -> None:
-        ledger = Ledger(settings)
-        try:
-            await migrate(ledger)
-        finally:
-            await ledger.close()
-
-    try:
-        asyncio.run(run())
-    except (Retry, OSError) as error:
-        sys.exit(f"The database could not be migrated: {error}")
-    typer.echo("The database is up to date.")
+    bring_up_to_date()
 
 
 @app.command("new-master-key")
 def new_master_key() -> None:
     """Print a new master key, for SLUSE_MASTER_KEY or its file. Keep a copy in a safe place."""
+    from shared.identity import MasterKey
+
     typer.echo(MasterKey.generate())
-
-
-app.command("deidentify", cls=command.Command)(command.deidentify)
