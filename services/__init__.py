@@ -1,1 +1,3 @@
 """The five services: receiver, classifier, anonymizer, forwarder, api. None imports another."""
+
+SERVICES = ("receiver", "classifier", "anonymizer", "forwarder", "api")

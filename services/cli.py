@@ -11,9 +11,8 @@ from typing import Annotated
 
 import typer
 
+from services import SERVICES
 from services.anonymizer import command
-
-_SERVICES = ("receiver", "classifier", "anonymizer", "forwarder", "api")
 
 app = typer.Typer(
     help="Sluse: a research-PACS gateway.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -46,7 +45,7 @@ def _service_command(service: str) -> None:
     app.command(service, help=f"Run the {summary.splitlines()[0]}")(run)
 
 
-for _service in _SERVICES:
+for _service in SERVICES:
     _service_command(_service)
 
 

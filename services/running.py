@@ -11,15 +11,13 @@ from typing import Any
 import typer
 from pydantic import ValidationError
 
-from services import standalone
+from services import SERVICES, standalone
 from shared import telemetry
 from shared.errors import Retry, StartError
 from shared.ledger import Ledger
 from shared.ledger.schema import migrate
 from shared.runtime import Runtime, open_runtime
 from shared.settings import Settings
-
-SERVICES = ("receiver", "classifier", "anonymizer", "forwarder", "api")
 
 
 def run_one(service: str) -> None:

@@ -116,7 +116,7 @@ class Spool:
 
     @staticmethod
     def released_key(transfer_id: int, series_uid: str, sop_uid: str, revision: int) -> str:
-        """Key of a de-identified copy; `series_uid` and `sop_uid` are the released ones."""
+        """Key of a de-identified copy; the UIDs are the keyed ones in every scheme."""
         return _checked(f"released/{transfer_id}/{series_uid}/{sop_uid}{_suffix(revision)}.dcm")
 
     @staticmethod

@@ -404,6 +404,22 @@ def test_a_profile_edits_and_puts_dummies(tmp_path: Path) -> None:
     assert after.PatientSex == "" and after.BodyPartExamined == before
 
 
+def test_what_the_profile_removes_stays_away_whoever_reads(tmp_path: Path) -> None:
+    rules = [{"element": "Manufacturer", "action": "remove"}]
+    profile = load_profile(
+        json.dumps({"format": 1, "name": "own", "base": "source-2019", "rules": rules})
+    )
+    path, plan = (
+        saved(Maker(1, size=16).ct(1).instances[0], tmp_path),
+        replace(PLAN, profile=profile),
+    )
+    fast, careful = BytesIO(), BytesIO()
+    deidentify(path, fast, plan)
+    deidentify(path, careful, plan, explain=True)
+    assert fast.getvalue() == careful.getvalue()
+    assert "Manufacturer" not in pydicom.dcmread(BytesIO(fast.getvalue()))
+
+
 @pytest.mark.parametrize("path", storage_objects(), ids=lambda path: path.name)
 def test_the_strict_profile_leaves_nothing_private(path: Path) -> None:
     strict = load_profile(json.dumps({"format": 1, "name": "strict", "base": "ps3.15"}))

@@ -166,7 +166,11 @@ def test_an_empty_table_element_does_no_harm(tmp_path: Path) -> None:
     for row in ROWS:
         tag = int(row["group"] + row["element"], 16)
         empty = DataElement(tag, vr_of(tag), Sequence() if vr_of(tag) == "SQ" else None)
-        run(tmp_path, wrap(empty, "nested"))
+        after = unwrap(run(tmp_path, wrap(empty, "nested")), "nested").get(tag)
+        action = SETTLED.get(f"{row['group']},{row['element']}", row["action"])
+        assert (after is None) == (action == "remove"), row
+        if after is not None and action in ("keep", "empty", "incrementdate", "process"):
+            assert not after.value, row
 
 
 def test_what_must_be_there_is_made_when_missing(tmp_path: Path) -> None:

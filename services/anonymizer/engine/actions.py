@@ -10,7 +10,6 @@ from enum import Enum
 from functools import partial
 
 from services.anonymizer.engine.dates import shifted
-from services.anonymizer.engine.identity import Kind, kind_of
 from services.anonymizer.engine.plan import Plan
 from services.anonymizer.engine.private import PrivateAction, apply, private_rule
 from services.anonymizer.engine.sweep import Sweep
@@ -66,8 +65,6 @@ class Decision:
 
     do: Do
     why: str
-    kind: Kind | None = None
-    """What the original value identifies."""
     texts: Callable[[str], str] = _same
     raw: Callable[[bytes], bytes | None] = _same_bytes
     value: str = ""
@@ -129,7 +126,6 @@ class Actions:
         }.get(rule.action)
 
     def _decide(self, tag: int, vr: str, creator: str) -> Decision:
-        kind = kind_of(tag, vr)
         if tag & 0xFFFF == 0:
             return Decision(Do.REMOVE, "group lengths are retired")
         if tag == ENCAPSULATED_DOCUMENT:
@@ -138,16 +134,14 @@ class Actions:
         if rule is None and creator:
             rule = self._profile.private(creator, tag & 0xFF, tag >> 16)
         if rule is None or rule.action in (Action.KEEP, Action.PROCESS, Action.BODY_PART):
-            return self._kept(tag, vr, creator, rule, kind)
-        return self._ruled(tag, vr, rule, kind)
+            return self._kept(tag, vr, creator, rule)
+        return self._ruled(tag, vr, rule)
 
-    def _kept(
-        self, tag: int, vr: str, creator: str, rule: Rule | None, kind: Kind | None
-    ) -> Decision:
+    def _kept(self, tag: int, vr: str, creator: str, rule: Rule | None) -> Decision:
         why = "kept by the table" if rule else "not in the table"
         is_creator = bool(tag >> 16 & 1) and 0x10 <= tag & 0xFFFF <= 0xFF
         if rule is None and tag >> 16 & 1 and not is_creator:
-            named = self._private(tag, vr, creator, kind)
+            named = self._private(tag, vr, creator)
             if named is not None:
                 return named
         if vr == "SQ":
@@ -156,45 +150,45 @@ class Actions:
             return Decision(Do.LEAVE, "structure")
         if vr == "UI":
             if rule is not None or tag in KINDS:
-                return Decision(Do.LEAVE, why, kind)
-            return self._uid(tag, None, why, kind)
+                return Decision(Do.LEAVE, why)
+            return self._uid(tag, None, why)
         if vr in ("DA", "DT") and rule is None:
             # It would give the shift of the others away.
-            return self._date(why, kind, unless=self._sweep.is_one)
+            return self._date(why, unless=self._sweep.is_one)
         if vr in _TEXT_VRS:
             tokens = self._tokens
-            return Decision(Do.SWEEP, why, kind, texts=tokens.clean_text, raw=tokens.clean_bytes)
+            return Decision(Do.SWEEP, why, texts=tokens.clean_text, raw=tokens.clean_bytes)
         if vr in _CODE_VRS:
-            return Decision(Do.TEXTS, why, kind, texts=self._without_identifier)
+            return Decision(Do.TEXTS, why, texts=self._without_identifier)
         # Bytes, and numbers too: in implicit VR a dictionary only guesses that they are some.
-        return Decision(Do.BYTES, why, kind, raw=self._tokens.clean_bytes)
+        return Decision(Do.BYTES, why, raw=self._tokens.clean_bytes)
 
-    def _private(self, tag: int, vr: str, creator: str, kind: Kind | None) -> Decision | None:
+    def _private(self, tag: int, vr: str, creator: str) -> Decision | None:
         """What is done because of the creator; None where that says nothing."""
         if self._profile.unlisted_private is Action.REMOVE:
-            return Decision(Do.REMOVE, "private, and not known to be safe", kind)
+            return Decision(Do.REMOVE, "private, and not known to be safe")
         named = private_rule(creator, tag)
         if named is None:
             return None
         why = f"known of {creator}: {named.note}"
         if named.action is PrivateAction.REMOVE:
-            return Decision(Do.REMOVE, why, kind)
+            return Decision(Do.REMOVE, why)
         if named.action is PrivateAction.EMPTY:
-            return Decision(Do.WRITE, why, kind)
+            return Decision(Do.WRITE, why)
         if vr == "SQ":
             return None
 
         def treat(raw: bytes) -> bytes | None:
             return apply(named, vr, raw, self._tokens, big_endian=self._big_endian)
 
-        return Decision(Do.BYTES, why, kind, raw=treat)
+        return Decision(Do.BYTES, why, raw=treat)
 
-    def _ruled(self, tag: int, vr: str, rule: Rule, kind: Kind | None) -> Decision:
+    def _ruled(self, tag: int, vr: str, rule: Rule) -> Decision:
         action, why = rule.action, f"the table: {rule.action.value}"
         if action is Action.REMOVE:
-            return Decision(Do.REMOVE, why, kind)
+            return Decision(Do.REMOVE, why)
         if action is Action.EMPTY:
-            return Decision(Do.WRITE, why, kind)
+            return Decision(Do.WRITE, why)
         if vr == "SQ" and action is Action.DUMMY:
             return Decision(Do.WRITE, why)  # an item with nothing in it says no more
         if vr == "SQ":
@@ -203,49 +197,45 @@ class Actions:
                 return Decision(Do.HOLD, f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is a sequence")
             return Decision(Do.DESCEND, why)
         if action in (Action.HASHUID, Action.HASHUID_PROJECT):
-            return self._uid(tag, action, why, kind)
+            return self._uid(tag, action, why)
         if action is Action.INCREMENTDATE:
-            return self._date(why, kind)
+            return self._date(why)
         if action is Action.HASH:
             # The earlier system hashed empty values too, and later ones must equal its own.
             hashed = partial(self._identifiers.value_hash, vr)
             legacy = self._plan.scheme is not Scheme.KEYED
-            return Decision(Do.TEXTS, why, kind, texts=hashed, also_empty=legacy)
+            return Decision(Do.TEXTS, why, texts=hashed, also_empty=legacy)
         if action is Action.REGEX:
             edit = partial(edited, rule.pattern, rule.value)
             tokens = self._tokens
-            return Decision(Do.TEXTS, why, kind, texts=lambda text: tokens.clean_text(edit(text)))
+            return Decision(Do.TEXTS, why, texts=lambda text: tokens.clean_text(edit(text)))
         if action is Action.DUMMY:
-            return self._dummy(tag, vr, why, kind)
+            return self._dummy(tag, vr, why)
         value = self.placeholder(rule)
         if value is None:
             return Decision(Do.HOLD, f"no value for {action.value}")
-        return Decision(Do.WRITE, why, kind, value=value)
+        return Decision(Do.WRITE, why, value=value)
 
-    def _dummy(self, tag: int, vr: str, why: str, kind: Kind | None) -> Decision:
+    def _dummy(self, tag: int, vr: str, why: str) -> Decision:
         if vr == "UI":
-            return self._uid(tag, None, why, kind)
+            return self._uid(tag, None, why)
         dummy = DUMMIES.get(vr)
         if dummy is None:
             return Decision(Do.HOLD, f"no dummy value for {vr}")
         if vr in _TEXT_VRS | _CODE_VRS:
-            return Decision(Do.WRITE, why, kind, value=dummy.decode("ascii"))
-        return Decision(Do.BYTES, why, kind, raw=lambda _: dummy)
+            return Decision(Do.WRITE, why, value=dummy.decode("ascii"))
+        return Decision(Do.BYTES, why, raw=lambda _: dummy)
 
-    def _uid(self, tag: int, action: Action | None, why: str, kind: Kind | None) -> Decision:
-        return Decision(
-            Do.TEXTS, why, kind, texts=partial(released, self._identifiers, tag, action)
-        )
+    def _uid(self, tag: int, action: Action | None, why: str) -> Decision:
+        return Decision(Do.TEXTS, why, texts=partial(released, self._identifiers, tag, action))
 
-    def _date(
-        self, why: str, kind: Kind | None, unless: Callable[[str], bool] = _never
-    ) -> Decision:
+    def _date(self, why: str, unless: Callable[[str], bool] = _never) -> Decision:
         days = self._plan.date_shift_days
 
         def move(text: str) -> str:
             return "" if unless(text) else shifted(text, days) or ""
 
-        return Decision(Do.TEXTS, why, kind, texts=move, is_date=True)
+        return Decision(Do.TEXTS, why, texts=move, is_date=True)
 
     def _without_identifier(self, text: str) -> str:
         return "" if self._sweep.is_one(text) else text

@@ -1,6 +1,7 @@
 """What a de-identified object must have afterwards, made where it is missing."""
 
 import unicodedata
+from collections.abc import Collection
 
 from pydicom import DataElement, Dataset, Sequence
 from pydicom.charset import convert_encodings
@@ -33,8 +34,14 @@ _MEANINGS = {
 _ASCII_FORMS = str.maketrans({"ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "å": "a", "Å": "A"})
 
 
-def add_required(data_set: Dataset, settled: Context) -> None:
-    """Write the elements that every de-identified object carries into the top level."""
+def add_required(data_set: Dataset, settled: Context, had: Collection[int] = ()) -> None:
+    """Write the elements that every de-identified object carries into the top level.
+
+    Parameters
+    ----------
+    had
+        Which elements the original has.
+    """
     plan, encodings = settled.plan, encodings_of(data_set)
 
     def rule_of(tag: int) -> Rule:
@@ -61,7 +68,7 @@ def add_required(data_set: Dataset, settled: Context) -> None:
         ("ClinicalTrialTimePointDescription", plan.event),
     ):
         setattr(data_set, keyword, fitting(value, encodings))
-    if _MANUFACTURER not in data_set:
+    if _MANUFACTURER not in had:
         # Institution and station bring its module in, where it must be (PS3.3 C.7.5.1).
         put(_MANUFACTURER, "LO", "")
     data_set.LongitudinalTemporalInformationModified = settled.dates

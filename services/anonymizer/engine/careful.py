@@ -96,8 +96,9 @@ class _Object:
 
     def deidentify(self) -> None:
         """Apply the table, add what must be there, and make the file meta information new."""
+        had = frozenset(map(int, self._data_set.keys()))
         self._walk(self._data_set, ())
-        additions.add_required(self._data_set, self._settled)
+        additions.add_required(self._data_set, self._settled, had)
         self._renew_file_meta()
 
     def _walk(self, data_set: Dataset, place: tuple[int, ...]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 
 from services.anonymizer.engine.actions import Actions
-from services.anonymizer.engine.identity import Identifiers
+from services.anonymizer.engine.identity import Collected
 from services.anonymizer.engine.plan import Plan
 from services.anonymizer.engine.sweep import Sweep
 from services.anonymizer.engine.tokens import Tokens
@@ -35,7 +35,7 @@ class Context:
         study_uid: str,
         sop_class_uid: str,
         modality: str,
-        found: Identifiers,
+        found: Collected,
         *,
         big_endian: bool = False,
     ) -> None:

@@ -66,7 +66,7 @@ def kind_of(tag: int, vr: str) -> Kind | None:
 
 
 @dataclass(frozen=True)
-class Identifiers:
+class Collected:
     """What was collected of one object; equal for objects that identify themselves alike."""
 
     words: frozenset[str]
@@ -113,7 +113,7 @@ class Collector:
         """Take in the codecs of a data set."""
         self._encodings.update(encodings)
 
-    def collected(self) -> Identifiers:
+    def collected(self) -> Collected:
         """Everything.
 
         Raises
@@ -123,7 +123,7 @@ class Collector:
         """
         if len(self._words) + len(self._uids) > _MOST:
             raise Reject(Reason.NOT_DEIDENTIFIABLE, f"more than {_MOST} identifiers")
-        return Identifiers(*map(frozenset, (self._words, self._uids, self._dates, self._encodings)))
+        return Collected(*map(frozenset, (self._words, self._uids, self._dates, self._encodings)))
 
     def _add_words(self, words: Iterable[str], shortest: int) -> None:
         for word in words:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from services.anonymizer.engine.identity import Identifiers
+from services.anonymizer.engine.identity import Collected
 
 _NEVER, _NEVER_BYTES = "(?!)", b"(?!)"
 
@@ -20,17 +20,15 @@ class Sweep:
         What a UID is replaced by in text.
     """
 
-    def __init__(
-        self, identifiers: Identifiers, pseudonym: str, map_uid: Callable[[str], str]
-    ) -> None:
+    def __init__(self, collected: Collected, pseudonym: str, map_uid: Callable[[str], str]) -> None:
         self._pseudonym = pseudonym
-        self._uids = {uid: map_uid(uid) for uid in identifiers.uids}
+        self._uids = {uid: map_uid(uid) for uid in collected.uids}
         longest_first = sorted(
-            [*identifiers.words, *identifiers.uids], key=lambda word: (-len(word), word)
+            [*collected.words, *collected.uids], key=lambda word: (-len(word), word)
         )
         self._whole = {word.casefold() for word in longest_first}
         self._in_text = _text_pattern(longest_first)
-        self._in_bytes = _bytes_pattern(longest_first, sorted(identifiers.encodings))
+        self._in_bytes = _bytes_pattern(longest_first, sorted(collected.encodings))
 
     def is_one(self, text: str) -> bool:
         """Whether `text` as a whole is an identifier."""
