@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from demo.siemens import csa1_header, csa_header, protocol
 from demo.vendors import SERIAL, siemens_csa, siemens_uid
-from services.anonymizer.engine.csa import CsaItem, NotCsaError, clean_csa, csa_items
+from services.anonymizer.engine.csa import clean_csa
 from services.anonymizer.engine.tokens import Tokens
 from services.anonymizer.engine.xprotocol import clean_protocol
+from shared.csa import CsaItem, NotCsaError, csa_tags, csa_values
 from tests.cleaning import WordSweep, image_of_a_person, map_uid, tokens_for
 
 DAY, MOVED = "20200106", "20200215"
@@ -22,24 +23,34 @@ def tokens() -> Tokens:
                   [DAY], 40)  # fmt: skip
 
 
-def values(raw: bytes) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for item in csa_items(raw):
-        value = raw[item.offset : item.offset + item.length].partition(b"\0")[0]
-        found.setdefault(item.name, []).append(value.decode("latin-1"))
-    return found
+def items(raw: bytes) -> list[CsaItem]:
+    return [item for tag in csa_tags(raw) for item in tag.items]
 
 
 @HEADERS
 def test_items_are_found_where_they_stand(header) -> None:
     raw = header({"B_value": ("IS", ["1000"]), "None": ("LO", []), "Dir": ("FD", ["0.5", "-1"])})
-    found = [item for item in csa_items(raw) if item.length]
+    found = items(raw)
     assert [(item.name, item.vr, item.length) for item in found] == [
         ("B_value", "IS", 5), ("Dir", "FD", 4), ("Dir", "FD", 3),
     ]  # fmt: skip
     assert [raw[item.offset : item.offset + item.length] for item in found] == [
         b"1000\0", b"0.5\0", b"-1\0",
     ]  # fmt: skip
+
+
+@HEADERS
+def test_values_are_texts_up_to_their_nul_without_blanks(header) -> None:
+    raw = header(
+        {
+            "B_value": ("IS", ["1000\0 memory"]),
+            "None": ("LO", []),
+            "Blank": ("LO", ["  "]),
+            "Dir": ("FD", [" 0.5", "-1  "]),
+            "Place": ("LO", ["\xc5lesund"]),
+        }
+    )
+    assert csa_values(raw) == {"B_value": ["1000"], "Dir": ["0.5", "-1"], "Place": ["Ålesund"]}
 
 
 def test_csa1_lengths_count_the_items_of_the_first_tag() -> None:
@@ -55,7 +66,7 @@ def test_csa1_lengths_count_the_items_of_the_first_tag() -> None:
     raw += tag(b"SeriesFrom", b"DS\0\0", [DAY.encode() + b"\0"], 1)
     # An item of a negative length is the last one of its tag.
     raw += struct.pack("<64si4s3i4i", b"Last", 1, b"LO\0\0", 0, 6, 77, 0, 0, 77, 0)
-    assert [item for item in csa_items(raw) if item.length] == [
+    assert items(raw) == [
         CsaItem("EchoLinePosition", "IS", 8 + 84 + 16, 3),
         CsaItem("SeriesFrom", "DS", 8 + 84 + 6 * 16 + 4 + 84 + 16, 9),
     ]
@@ -85,7 +96,7 @@ def test_values_are_cleaned_and_measurements_stay(header, tokens: Tokens) -> Non
     )
     cleaned = clean_csa(raw, tokens)
     assert len(cleaned) == len(raw)
-    after = values(cleaned)
+    after = csa_values(cleaned)
     assert {name: after[name] for name in measured} == {n: v for n, (_, v) in measured.items()}
     assert after["ICE_Dims"] == [f"X_1_1_{map_uid(UID)}"]
     assert after["SeriesFrom"] == [MOVED]
@@ -102,7 +113,7 @@ def test_what_stands_behind_values_and_names_is_cleaned(tokens: Tokens) -> None:
     raw[name + 8 : name + 15] = b"Nordahl"
     cleaned = clean_csa(bytes(raw), tokens)
     assert UID.encode() not in cleaned and b"Nordahl" not in cleaned
-    assert values(cleaned) == {"B_value": ["1000"], "Other": ["x"]}
+    assert csa_values(cleaned) == {"B_value": ["1000"], "Other": ["x"]}
 
 
 @HEADERS
@@ -119,7 +130,7 @@ def test_the_protocol_in_a_header_is_cleaned(header) -> None:
     raw = header({"MrPhoenixProtocol": ("UN", [text]), "Isocentered": ("IS", ["1"])})
     tokens = Tokens(WordSweep(["Nordahl"]), map_uid, [DAY], 40)
     cleaned = clean_csa(raw, tokens)
-    (after,) = values(cleaned)["MrPhoenixProtocol"]
+    (after,) = csa_values(cleaned)["MrPhoenixProtocol"]
     for secret in (SERIAL, "Somebody", "lesund", UID, "2020-01-06"):
         assert secret not in after
     kept = [line for line in text.splitlines() if "serial" not in line.lower()]
@@ -154,7 +165,7 @@ def test_protocols_with_doubled_quotes_and_numbers(tokens: Tokens) -> None:
 )
 def test_what_is_no_header_is_cleaned_as_a_whole(broken: bytes, tokens: Tokens) -> None:
     with pytest.raises(NotCsaError):
-        list(csa_items(broken))
+        csa_tags(broken)
     raw = broken + b" Nordahl " + UID.encode()
     assert clean_csa(raw, tokens) == tokens.clean_bytes(raw) != raw
 
