@@ -6,7 +6,6 @@ What it needs is imported when it is run: an image of another service has only t
 import re
 import signal
 import sys
-from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -14,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand
 
+from services.anonymizer.processes import start_server
 from shared.identity import PARTICIPANT, PROJECT_CODE
 
 if TYPE_CHECKING:
     from services.anonymizer.standalone import Plan, Summary
+    from services.anonymizer.standalone.run import How
 
 _NAME = r"[^\x00-\x1f\x7f\\]{0,64}"
 _MOST_DAYS = 36500
@@ -81,6 +82,14 @@ def deidentify(
     date_shift: Annotated[
         int, typer.Option(metavar="DAYS", help="Days added to every date; 0 keeps the dates.")
     ] = 0,
+    several_patients: Annotated[
+        bool,
+        typer.Option(
+            "--several-patients",
+            help="Make one participant of whatever patients IN holds: one person who has several "
+            "ids. Without it nothing is done when there are several.",
+        ),
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(help="Processes.", show_default="one per core")
     ] = None,
@@ -98,16 +107,20 @@ def deidentify(
     scheme of the earlier system with --legacy.
 
     Exit codes: 0 every image has its copy, 1 some were held or there was none, 2 the options were
-    wrong and nothing was done, 130 stopped with Ctrl-C.
+    wrong, or IN holds several patients, and nothing was done, 130 stopped with Ctrl-C.
     """
     _check_values(project, participant, event, site, date_shift, workers)
+    # Long before it is used: it gets ready while this process reads the profile and the folders.
+    start_server()
+    from services.anonymizer.standalone.run import How
+
     _check_places(inputs, output, report)
     options = {"event": event, "site": site, "date_shift_days": date_shift}
     if profile is not None:
         options["profile"] = _profile(profile)
     key = _key(key_file, legacy, make=new_key, dry_run=dry_run)
     plan = _plan(project, key, participant, legacy, options)
-    _run(inputs, output, plan, workers, report, dry_run=dry_run)
+    _run(inputs, output, plan, How(workers, dry_run, report is not None, several_patients), report)
 
 
 def _refuse(text: str) -> NoReturn:
@@ -208,27 +221,22 @@ def _plan(
     return Plan(project=project, key=key, participant=participant, scheme=scheme, **options)
 
 
-def _run(
-    inputs: list[Path],
-    output: Path,
-    plan: "Plan",
-    workers: int | None,
-    report: Path | None,
-    *,
-    dry_run: bool,
-) -> None:
-    from services.anonymizer.standalone.words import in_words
+def _run(inputs: list[Path], output: Path, plan: "Plan", how: "How", report: Path | None) -> None:
+    from services.anonymizer.standalone.patients import SeveralPatients
+    from services.anonymizer.standalone.words import in_words, patients_in_words
 
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, _stop)
     try:
-        summary, stopped = _worked_off(inputs, output, plan, workers, report, dry_run=dry_run)
+        summary, stopped = _worked_off(inputs, output, plan, how, report)
     except KeyboardInterrupt:
         typer.echo("Stopped before anything was written.", err=True)
         sys.exit(_INTERRUPTED)
+    except SeveralPatients as error:
+        _refuse(patients_in_words(error.patients))
     except OSError as error:
         _refuse(f"OUT or the report can't be written: {error.strerror}.")
-    typer.echo(in_words(summary, output, plan, dry_run=dry_run, stopped=stopped))
+    typer.echo(in_words(summary, output, plan, dry_run=how.dry_run, stopped=stopped))
     if stopped:
         sys.exit(_INTERRUPTED)
     sys.exit(0 if summary.complete else 1)
@@ -242,39 +250,27 @@ def _stop(*_: object) -> None:
 
 
 def _worked_off(
-    inputs: list[Path],
-    output: Path,
-    plan: "Plan",
-    workers: int | None,
-    report: Path | None,
-    *,
-    dry_run: bool,
+    inputs: list[Path], output: Path, plan: "Plan", how: "How", report: Path | None
 ) -> tuple["Summary", bool]:
     """How it went, and whether it was stopped before the end."""
-    from services.anonymizer.standalone.inputs import look_up
-    from services.anonymizer.standalone.outcomes import Summary
     from services.anonymizer.standalone.progress import bar
     from services.anonymizer.standalone.report import report_to
-    from services.anonymizer.standalone.run import How, outcomes
+    from services.anonymizer.standalone.run import begun
 
-    found = list(look_up(inputs, leave_out=output))
-    summary, stopped = Summary(found=len(found)), False
-    if not dry_run:
-        output.mkdir(parents=True, exist_ok=True)
-    how = How(workers, dry_run, detailed=report is not None)
-    with report_to(report, plan, dry_run=dry_run) as file:
-        try:
-            with (
-                bar(len(found)) as advance,
-                closing(outcomes(found, output, plan, how)) as all_outcomes,
-            ):
-                for outcome in all_outcomes:
-                    summary.add(outcome)
-                    if file is not None:
-                        file.add(outcome)
-                    advance()
-        except KeyboardInterrupt:
-            stopped = True
-        if file is not None:
-            file.finish(summary)
-    return summary, stopped
+    stopped = False
+    with begun(inputs, output, plan, how) as run:
+        with bar("Looking", run.summary.found) as advance:
+            run.look(advance)
+        run.prepare()
+        with report_to(report, plan, dry_run=how.dry_run) as file:
+            try:
+                with bar("De-identifying", run.summary.found) as advance:
+                    for outcome in run.outcomes():
+                        if file is not None:
+                            file.add(outcome)
+                        advance()
+            except KeyboardInterrupt:
+                stopped = True
+            if file is not None:
+                file.finish(run.summary)
+    return run.summary, stopped

@@ -88,8 +88,10 @@ def test_folders_become_copies_and_a_second_run_changes_nothing(folder: Path) ->
     first = run(
         folder / "in", folder / "out",
         *options(folder, workers=2, event="baseline", site="north", date_shift=-3),
+        "--several-patients",
     )  # fmt: skip
     assert (first.returncode, first.stderr) == (0, "")
+    assert count(first.stdout, "patients") == 2
     assert (count(first.stdout, "written"), count(first.stdout, "skipped")) == (17, 1)
     written = copies(folder / "out")
     originals = {
@@ -109,7 +111,7 @@ def test_folders_become_copies_and_a_second_run_changes_nothing(folder: Path) ->
 
     again = run(
         folder / "in", folder / "out",
-        *options(folder, event="baseline", site="north", date_shift=-3),
+        *options(folder, event="baseline", site="north", date_shift=-3), "--several-patients",
     )  # fmt: skip
     assert again.returncode == 0
     assert count(again.stdout, "written") == 0
@@ -119,7 +121,8 @@ def test_folders_become_copies_and_a_second_run_changes_nothing(folder: Path) ->
 
 def test_the_corpus_is_answered_file_by_file(folder: Path) -> None:
     folders = sorted({path.parent for path in all_files()})
-    done = run(folders[0].parent, folder / "out", *options(folder, report=folder / "r.json"))
+    done = run(folders[0].parent, folder / "out", *options(folder, report=folder / "r.json"),
+               "--several-patients")  # fmt: skip
     assert (done.returncode, done.stderr) == (1, "")
     assert Reason.TRUNCATED.in_words in done.stdout
     report = json.loads((folder / "r.json").read_text())
@@ -139,11 +142,36 @@ def test_what_is_held_does_not_depend_on_the_number_of_processes(folder: Path) -
     outputs, words = [], []
     for workers in (1, 2):
         out = folder / f"out{workers}"
-        done = run(source, out, *options(folder, workers=workers))
+        done = run(source, out, *options(folder, workers=workers), "--several-patients")
         outputs.append(copies(out))
         words.append(done.stdout.replace(str(out), "OUT"))
     assert words[0] == words[1]
     assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_files_of_several_patients_are_refused_unless_that_is_asked_for(
+    folder: Path, workers: int
+) -> None:
+    studies = [Maker(1, size=16).ct(40), Maker(2, size=16).mr(3)]
+    for name, study in zip("ab", studies, strict=True):
+        save(study, folder / "in" / name)
+    named = options(folder, workers=workers, report=folder / "report.json")
+    for more in ([], ["--dry-run"]):
+        done = run(folder / "in", folder / "out", *named, *more)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "IN holds files of 2 patients" in done.stderr
+        assert re.findall(r"patient \d: (\d+) files", done.stderr) == ["40", "3"]
+        assert str(folder / "in/a/IM0") in done.stderr and "--several-patients" in done.stderr
+        for study in studies:
+            for secret in secrets_of(study, study.instances[0], "BICAM_001").values():
+                assert secret.casefold() not in done.stderr.casefold()
+    assert {path.name for path in folder.iterdir()} == {"in", "key"}
+    done = run(folder / "in", folder / "out", *named, "--several-patients")
+    assert (done.returncode, count(done.stdout, "patients"), count(done.stdout, "written")) == (
+        0, 2, 43,
+    )  # fmt: skip
+    assert json.loads((folder / "report.json").read_text())["summary"]["patients"] == 2
 
 
 def test_another_image_in_the_place_of_a_copy_is_left_alone(folder: Path) -> None:
@@ -345,8 +373,9 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_does_the_rest(folder: Path) -> No
     save(study, folder / "in/a")
     # Long enough that the signal comes in the middle, however fast the engine is.
     with zipfile.ZipFile(folder / "in/b.zip", "w") as archive:
-        for number in range(40_000):
-            archive.writestr(f"{number}.txt", b"")
+        image = part10(study.instances[0])
+        for number in range(4000):
+            archive.writestr(f"{number}", image)
     process = subprocess.Popen(
         command(folder / "in", folder / "out", *options(folder, report=folder / "report.json")),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,

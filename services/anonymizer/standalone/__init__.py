@@ -8,6 +8,7 @@ summary = deidentify_all([Path("in")], Path("out"), plan)
 from services.anonymizer.engine import Plan, deidentify
 from services.anonymizer.standalone.keys import KeyFileError, make_key, read_key
 from services.anonymizer.standalone.outcomes import Outcome, OutcomeKind, Summary
+from services.anonymizer.standalone.patients import SeveralPatients
 from services.anonymizer.standalone.run import deidentify_all
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Outcome",
     "OutcomeKind",
     "Plan",
+    "SeveralPatients",
     "Summary",
     "deidentify",
     "deidentify_all",

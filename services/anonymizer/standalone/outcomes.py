@@ -9,7 +9,7 @@ from services.anonymizer.engine import Report
 from shared.errors import Reason
 
 FIRST_NAMES = 5
-"""How many names of held files a summary shows for each reason."""
+"""How many names of files are shown of those that have something in common."""
 
 
 class OutcomeKind(StrEnum):
@@ -101,12 +101,23 @@ class Outcome:
 
 
 @dataclass
-class HeldFiles:
-    """The files that were held for one reason."""
+class Files:
+    """Files that have something in common."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)
     """The names of the first few."""
+
+    def add(self, name: str) -> None:
+        """Count one more."""
+        self.count += 1
+        if len(self.first) < FIRST_NAMES:
+            self.first.append(name)
+
+    def extend(self, others: "Files") -> None:
+        """Count all of `others` too."""
+        self.count += others.count
+        self.first = (self.first + others.first)[:FIRST_NAMES]
 
 
 @dataclass
@@ -115,10 +126,12 @@ class Summary:
 
     found: int = 0
     """Inputs, whatever they are."""
+    patients: int = 0
+    """How many the images are of, as far as they say so."""
     counts: Counter[OutcomeKind] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     """By what they are."""
-    held: dict[str, HeldFiles] = field(default_factory=dict)
+    held: dict[str, Files] = field(default_factory=dict)
     """By the reason, in words."""
     warnings: int = 0
 
@@ -129,10 +142,7 @@ class Summary:
         if outcome.kind is OutcomeKind.SKIPPED:
             self.skipped[outcome.in_words] += 1
         elif outcome.kind is OutcomeKind.HELD:
-            files = self.held.setdefault(outcome.in_words, HeldFiles())
-            files.count += 1
-            if len(files.first) < FIRST_NAMES:
-                files.first.append(outcome.source)
+            self.held.setdefault(outcome.in_words, Files()).add(outcome.source)
 
     @property
     def seen(self) -> int:
@@ -150,6 +160,7 @@ class Summary:
         return {
             "found": self.found,
             "not_reached": self.found - self.seen,
+            "patients": self.patients,
             **{kind.value: self.counts[kind] for kind in OutcomeKind},
             "warnings": self.warnings,
             "skipped_by_kind": dict(sorted(self.skipped.items())),

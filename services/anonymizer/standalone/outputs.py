@@ -1,6 +1,7 @@
 """Where the copies go, and that none is ever overwritten."""
 
 import errno
+import filecmp
 import hashlib
 import os
 import re
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.anonymizer.engine import Report
-from services.anonymizer.standalone.files import name_exclusively, sync_folder
+from services.anonymizer.standalone.files import name_exclusively, sync
 from services.anonymizer.standalone.outcomes import Outcome, OutcomeKind, Trouble
 
 # Legacy UIDs may hold letters; nothing that means something to a file system gets through.
@@ -28,10 +29,10 @@ class Draft:
     source: str
     target: str
     """Where it belongs, below the output folder."""
-    digest: str
-    """SHA-256 of its bytes."""
     file: Path | None
     """Where it is now; None in a dry run."""
+    digest: str
+    """In a dry run the SHA-256 of its bytes, else empty."""
     report: Report | None
 
 
@@ -55,34 +56,38 @@ def disk_trouble(error: OSError) -> Trouble:
 
 
 class Outputs:
-    """The output folder during one run. As a context it makes, and removes, the drafts' folder.
-
-    Raises
-    ------
-    OSError
-        The folder can't be made or written.
-    """
+    """The output folder during one run. As a context it takes the drafts' folder away again."""
 
     def __init__(self, root: Path, *, dry_run: bool = False) -> None:
-        self._root, self._dry_run = root, dry_run
+        self._root = root
         self._mine: dict[str, str] = {}
         """What this run has placed, with its digest."""
         self._folders: set[Path] = set()
+        """Where this run has placed something."""
         # Beside the copies, so that a draft gets its name without being copied once more.
         self.drafts: Path | None = None if dry_run else root / f".sluse-{uuid.uuid4().hex}"
 
     def __enter__(self) -> "Outputs":
+        return self
+
+    def prepare(self) -> None:
+        """Make the folder, and in it the drafts' folder.
+
+        Raises
+        ------
+        OSError
+            They can't be made.
+        """
         if self.drafts is not None:
             self._root.mkdir(parents=True, exist_ok=True)
             self.drafts.mkdir(mode=0o700)
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self.drafts is not None:
             shutil.rmtree(self.drafts, ignore_errors=True)
         for folder in sorted(self._folders):
             with suppress(OSError):  # some network file systems can't sync a folder
-                sync_folder(folder)
+                sync(folder)
 
     def place(self, draft: Draft) -> Outcome:
         """Give a draft its name, unless something has that name."""
@@ -97,31 +102,36 @@ class Outputs:
         return Outcome(draft.source, kind, output, trouble, report=draft.report)
 
     def _place(self, draft: Draft) -> tuple[OutcomeKind, Trouble | None]:
-        if draft.target in self._mine:
-            if self._mine[draft.target] == draft.digest:
-                return OutcomeKind.TWICE, None
-            return OutcomeKind.HELD, Trouble.TARGET_TWICE
-        target = self._root / draft.target
-        if draft.file is None:
-            is_free = not os.path.lexists(target)
-        else:
-            is_free = self._named(draft.file, target)
-        if is_free or _is_same(target, draft.digest):
+        is_mine, target = draft.target in self._mine, self._root / draft.target
+        if not is_mine and self._is_free(draft, target):
             self._mine[draft.target] = draft.digest
-            return (OutcomeKind.WRITTEN if is_free else OutcomeKind.ALREADY_THERE), None
-        return OutcomeKind.HELD, Trouble.TARGET_EXISTS
+            return OutcomeKind.WRITTEN, None
+        if not self._is_same(draft, target):
+            return OutcomeKind.HELD, Trouble.TARGET_TWICE if is_mine else Trouble.TARGET_EXISTS
+        self._mine[draft.target] = draft.digest
+        return OutcomeKind.TWICE if is_mine else OutcomeKind.ALREADY_THERE, None
 
-    def _named(self, file: Path, target: Path) -> bool:
-        """Give `file` the name `target`; whether nothing had it."""
-        target.parent.mkdir(parents=True, exist_ok=True)
+    def _is_free(self, draft: Draft, target: Path) -> bool:
+        """Whether nothing had the name `target`; then the draft has it."""
+        if draft.file is None:
+            return not os.path.lexists(target)
+        if target.parent not in self._folders:
+            target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            name_exclusively(file, target)
+            name_exclusively(draft.file, target)
         except FileExistsError:
             return False
-        depth = target.relative_to(self._root).parts
-        self._folders.update(list(target.parents)[: len(depth)])
+        if target.parent not in self._folders:
+            depth = target.relative_to(self._root).parts
+            self._folders.update(list(target.parents)[: len(depth)])
         return True
 
-
-def _is_same(target: Path, digest: str) -> bool:
-    return stat.S_ISREG(target.lstat().st_mode) and digest_of(target) == digest
+    def _is_same(self, draft: Draft, target: Path) -> bool:
+        """Whether what stands, or in a dry run would stand, in its place is the same copy."""
+        if draft.file is None and draft.target in self._mine:
+            return self._mine[draft.target] == draft.digest
+        if not stat.S_ISREG(target.lstat().st_mode):
+            return False
+        if draft.file is None:
+            return digest_of(target) == draft.digest
+        return filecmp.cmp(draft.file, target, shallow=False)

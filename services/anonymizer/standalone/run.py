@@ -1,43 +1,35 @@
-"""A whole run: many inputs over several processes, one outcome for each, in a fixed order."""
+"""A whole run: looks at all inputs, then de-identifies them; one outcome for each, in order."""
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any
-
-from pebble import ProcessPool
 
 from services.anonymizer.engine import Plan
 from services.anonymizer.standalone.inputs import Input, look_up
-from services.anonymizer.standalone.outcomes import Outcome, OutcomeKind, Summary
+from services.anonymizer.standalone.outcomes import Outcome, Summary
 from services.anonymizer.standalone.outputs import Draft, Outputs
-from services.anonymizer.standalone.work import Task, begin, do_all
-from shared.errors import Reason
+from services.anonymizer.standalone.patients import Patient, SeveralPatients, by_patient
+from services.anonymizer.standalone.work import Task, do_all, look_at_all
+from services.anonymizer.standalone.workers import Workers
 
-CHUNK = 8
-"""Inputs that go to a process at a time."""
-_CHUNKS_AHEAD = 4  # for each process: enough that none waits, few enough drafts that wait
 TIMEOUT = 900.0
 """Seconds after which a file is given up."""
 
 
 @dataclass(frozen=True)
 class How:
-    """How a run is done; what it makes does not depend on it."""
+    """How a run is done."""
 
     workers: int | None = None
-    """Processes; None for one per core."""
+    """Processes; None for one per core. What is made does not depend on it."""
     dry_run: bool = False
     """Write nothing."""
     detailed: bool = False
     """Let each outcome carry the whole report of its object."""
+    several_patients: bool = False
+    """Make one participant of whatever patients there are."""
     timeout: float = TIMEOUT
     """Seconds per file."""
 
@@ -49,6 +41,7 @@ def deidentify_all(
     *,
     workers: int | None = None,
     dry_run: bool = False,
+    several_patients: bool = False,
     each: Callable[[Outcome], None] | None = None,
 ) -> Summary:
     """De-identify files, folders and ZIPs into the folder `output`.
@@ -60,117 +53,113 @@ def deidentify_all(
     Parameters
     ----------
     inputs
-        Files, ZIPs, and folders with everything below them.
+        Files, ZIPs, and folders with everything below them. All of one patient.
     workers
         Processes; None for one per core.
     dry_run
         Write nothing and say what would happen.
+    several_patients
+        Make one participant even of several patients.
     each
         Called with every outcome, in the order of the inputs; the object's whole report is in it.
 
     Raises
     ------
+    SeveralPatients
+        The inputs are of several patients, and that is not allowed. Nothing is written.
     OSError
         The output folder can't be made or written.
     """
-    found = list(look_up(inputs, leave_out=output))
-    summary = Summary(found=len(found))
-    how = How(workers, dry_run, detailed=each is not None)
-    with closing(outcomes(found, output, plan, how)) as all_outcomes:
-        for outcome in all_outcomes:
-            summary.add(outcome)
+    how = How(workers, dry_run, each is not None, several_patients)
+    with begun(inputs, output, plan, how) as run:
+        run.look()
+        run.prepare()
+        for outcome in run.outcomes():
             if each is not None:
                 each(outcome)
-    return summary
+        return run.summary
 
 
-def outcomes(
-    inputs: Sequence[Input], output: Path, plan: Plan, how: How
-) -> Generator[Outcome, None, None]:
-    """What became of each input, in their order.
+@contextmanager
+def begun(inputs: Iterable[Path], output: Path, plan: Plan, how: How) -> Iterator["Run"]:
+    """A run with its processes. When the block ends, however it does, no half file is left."""
+    found = list(look_up(inputs, leave_out=output))
+    with Outputs(output, dry_run=how.dry_run) as outputs:
+        task = Task(plan, outputs.drafts, how.detailed, secrets.token_bytes(32))
+        with Workers(task, how.workers, how.timeout) as workers:
+            yield Run(found, outputs, workers, several_patients=how.several_patients)
 
-    Closed early, the processes stop and no half file is left.
 
-    Raises
-    ------
-    OSError
-        The output folder can't be made or written.
+class Run:
+    """One run over many inputs, in three steps: `look`, `prepare` and `outcomes`.
+
+    Parameters
+    ----------
+    several_patients
+        Whether the inputs may be of several.
     """
-    with (
-        Outputs(output, dry_run=how.dry_run) as outputs,
-        _Processes(Task(plan, outputs.drafts, how.detailed), how) as processes,
-    ):
-        for done in processes.do(inputs):
-            yield outputs.place(done) if isinstance(done, Draft) else done
 
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        outputs: Outputs,
+        workers: Workers,
+        *,
+        several_patients: bool,
+    ) -> None:
+        self._inputs, self._outputs, self._workers = inputs, outputs, workers
+        self._several_patients = several_patients
+        self._seen: list[Patient | Outcome] = []
+        self.summary = Summary(found=len(inputs))
+        """How it went, so far."""
 
-class _Processes:
-    """Processes that de-identify, each file's damage kept to itself."""
+    def look(self, each: Callable[[], None] | None = None) -> None:
+        """Look at the beginning of every input; nothing is written.
 
-    def __init__(self, task: Task, how: How) -> None:
-        self._timeout = how.timeout
-        self._workers = how.workers or os.cpu_count() or 1
-        _start_deaf()
-        self._pool = ProcessPool(
-            max_workers=self._workers,
-            initializer=begin,
-            initargs=(task,),
-            # Not fork: threads of the caller have no business in there.
-            context=multiprocessing.get_context("forkserver"),
+        Parameters
+        ----------
+        each
+            Called after each.
+
+        Raises
+        ------
+        SeveralPatients
+            They are of several patients, and that is not allowed.
+        """
+        for seen in self._workers.do(look_at_all, self._inputs):
+            self._seen.append(seen)
+            if each is not None:
+                each()
+        patients = by_patient(
+            [
+                (source.name, seen)
+                for source, seen in zip(self._inputs, self._seen, strict=True)
+                if isinstance(seen, Patient)
+            ]
         )
+        self.summary.patients = len(patients)
+        if len(patients) > 1 and not self._several_patients:
+            raise SeveralPatients(patients)
 
-    def __enter__(self) -> "_Processes":
-        return self
+    def prepare(self) -> None:
+        """Make the output folder.
 
-    def __exit__(self, *_: object) -> None:
-        self._pool.stop()
-        self._pool.join()
+        Raises
+        ------
+        OSError
+            It can't be made or written.
+        """
+        self._outputs.prepare()
 
-    def do(self, inputs: Sequence[Input]) -> Iterator[Draft | Outcome]:
-        """What became of each input, in their order: two runs take the same of two rivals."""
-        waiting: deque[tuple[Sequence[Input], Any]] = deque()
-        for start in range(0, len(inputs), CHUNK):
-            waiting.append(self._begin(inputs[start : start + CHUNK]))
-            if len(waiting) > self._workers * _CHUNKS_AHEAD:
-                yield from self._finish(*waiting.popleft())
-        while waiting:
-            yield from self._finish(*waiting.popleft())
+    def outcomes(self) -> Iterator[Outcome]:
+        """De-identify all images: what became of each input, in their order."""
+        looked_at = list(zip(self._inputs, self._seen, strict=True))
+        images = [source for source, seen in looked_at if isinstance(seen, Patient)]
+        done = self._workers.do(do_all, images)
+        for _, seen in looked_at:
+            outcome = seen if isinstance(seen, Outcome) else self._placed(next(done))
+            self.summary.add(outcome)
+            yield outcome
 
-    def _begin(self, chunk: Sequence[Input]) -> tuple[Sequence[Input], Any]:
-        return chunk, self._pool.schedule(do_all, args=(chunk,), timeout=self._timeout)
-
-    def _finish(self, chunk: Sequence[Input], future: Any) -> Iterator[Draft | Outcome]:
-        # A chunk that fails is done again file by file, so that only the one that is to blame is
-        # held.
-        try:
-            yield from future.result()
-        except Exception as error:
-            # The process died, or took too long, or the engine has a fault: the others go on.
-            if len(chunk) == 1:
-                yield _crashed(chunk[0], error)
-                return
-            for again in [self._begin([one]) for one in chunk]:
-                yield from self._finish(*again)
-
-
-def _crashed(source: Input, error: Exception) -> Outcome:
-    return Outcome(
-        source.name,
-        OutcomeKind.HELD,
-        reason=Reason.ENGINE_CRASHED,
-        detail=type(error).__qualname__,
-    )
-
-
-def _start_deaf() -> None:
-    """Start the server of processes with Ctrl-C ignored; its processes inherit that.
-
-    They would print a traceback each if it came before they can ignore it themselves.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    def _placed(self, done: Draft | Outcome) -> Outcome:
+        return self._outputs.place(done) if isinstance(done, Draft) else done
