@@ -22,8 +22,9 @@ _DESCRIPTION = """
 Sluse takes DICOM studies from the clinic to research projects: sorted, assigned, de-identified,
 delivered, every single image accounted for.
 
-Errors are `application/problem+json` and name the field. Lists come in pages: pass `next` as
-`after`.
+Errors are `application/problem+json` and name the field. What arrives is listed in pages, the
+newest first: pass `next` as `after`. What people enter (projects, destinations, rules) is listed
+whole.
 """
 
 _health = APIRouter(include_in_schema=False)
@@ -55,7 +56,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     )
     app.state.runtime = runtime
     problems.install(app)
-    api = APIRouter(prefix="/api/v1")
+    api = APIRouter(prefix="/api/v1", responses=problems.responses(503))
     for router in (
         pipeline, projects, destinations, routing_rules, studies, transfers, quarantine,
         dead_letters,

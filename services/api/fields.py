@@ -1,15 +1,17 @@
 """The types of fields that people fill in: what they take, and what they say when they don't."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from shared.identity import AE_TITLE, PROJECT_CODE, PROJECT_NUMBER, is_usable_uid
 from shared.patterns import PatternError, check
 from shared.profile import ProfileError, load_profile
 
-_NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f\\]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def _matching(pattern: str, complaint: str) -> tuple[Any, Any]:
@@ -25,14 +27,29 @@ def _matching(pattern: str, complaint: str) -> tuple[Any, Any]:
 
 def _printable(value: str) -> str:
     # A backslash separates values in DICOM text, and control characters belong in none.
-    if _NOT_PRINTABLE.search(value):
+    if _CONTROL.search(value) or "\\" in value:
         raise ValueError("no backslashes, line breaks or other control characters, please")
     if value != value.strip():
         raise ValueError("no blanks at the beginning or the end, please")
     return value
 
 
+def _each_once(values: list[str]) -> list[str]:
+    if len(set(values)) < len(values):
+        raise ValueError("name each one once, please")
+    return values
+
+
+def _settled(_: object) -> None:
+    raise ValueError(
+        "this is settled when the project is entered, so that images which follow fit those "
+        "delivered before; leave it out, or enter another project"
+    )
+
+
 def _pattern(value: str) -> str:
+    if _CONTROL.search(value):
+        raise ValueError("no line breaks or other control characters, please")
     try:
         return check(value)
     except PatternError as error:
@@ -68,4 +85,20 @@ RegularExpression = Annotated[str, Field(min_length=1, max_length=300), AfterVal
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 OptionalName = Annotated[str, Field(max_length=64), AfterValidator(_printable)]
 Text = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+Names = Annotated[list[Name], Field(max_length=100), AfterValidator(_each_once)]
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Settled = SkipJsonSchema[Annotated[Any, BeforeValidator(_settled)]]
+"""A field that can't be changed: not offered, and refused with the reason."""
+
+
+def like(entered: type[BaseModel], example: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+    """For the schema of what is read: an example, and the words of the fields in `entered`."""
+
+    def extend(schema: dict[str, Any]) -> None:
+        schema["example"] = example
+        for name, described in schema["properties"].items():
+            field = entered.model_fields.get(name)
+            if field is not None and field.description:
+                described.setdefault("description", field.description)
+
+    return extend

@@ -3,7 +3,6 @@
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.problems import Problem, answer
@@ -11,7 +10,9 @@ from services.api.problems import Problem, answer
 MAX_BODY = 1 << 20  # bytes; requests are short texts
 # Without accounts, whoever can make a browser on this machine send a request could read names:
 # a page elsewhere whose host name points here (DNS rebinding), or a form on it.
-_HOSTS = ["127.0.0.1", "localhost"]
+_HOSTS = ("127.0.0.1", "localhost")
+_READING = ("GET", "HEAD")
+_OWN_SITE = ("same-origin", "none")  # another port of this machine is "same-site"
 # The page has neither inline script nor foreign hosts; the API's documentation needs inline script.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -21,7 +22,7 @@ _DOCS = ("/docs", "/static-offline-docs")
 
 
 class Guard:
-    """Refuses writes from other sites and endless bodies; adds the headers that browsers obey."""
+    """Refuses what must not come in; adds the headers that browsers obey."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -46,12 +47,20 @@ class Guard:
                 _protect(MutableHeaders(scope=message), scope["path"])
             await send(message)
 
-        site = Headers(scope=scope).get("sec-fetch-site", "none")
-        if scope["method"] not in ("GET", "HEAD") and site == "cross-site":
-            refusal = answer(Problem(status=403, title="Not from another site."))
-            await refusal(scope, receive, guarded)
+        refusal = _refusal(scope["method"], Headers(scope=scope))
+        if refusal is not None:
+            await answer(refusal)(scope, receive, guarded)
         else:
             await self._app(scope, counted, guarded)
+
+
+def _refusal(method: str, headers: Headers) -> Problem | None:
+    """What stands against a request, by its head."""
+    if headers.get("host", "").partition(":")[0].lower() not in _HOSTS:
+        return Problem(status=400, title="Use the address localhost, on the machine of Sluse.")
+    if method not in _READING and headers.get("sec-fetch-site", "none") not in _OWN_SITE:
+        return Problem(status=403, title="Changes are not taken from another site's page.")
+    return None
 
 
 def _protect(headers: MutableHeaders, path: str) -> None:
@@ -64,5 +73,4 @@ def _protect(headers: MutableHeaders, path: str) -> None:
 
 def install(app: FastAPI) -> None:
     """Guard `app`."""
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)
     app.add_middleware(Guard)

@@ -26,6 +26,7 @@ async def refresh(runtime: Runtime) -> None:
     for kind, count in figures.arrivals.model_dump().items():
         _ARRIVED.labels(kind).set(count)
     _ARRIVED.labels("dead_letters").set(figures.dead_letters)
+    _DEPTH.clear()  # an old figure must not stand for a broker that is away
     for queue, depth in figures.queues.items():
         if depth is not None:
             _DEPTH.labels(queue).set(depth)

@@ -1,6 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457) that name the field."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,6 +15,16 @@ from shared.errors import Retry
 log = telemetry.logger("api")
 
 MEDIA_TYPE = "application/problem+json"
+_NO_OBJECT = "Send a JSON object, with the header `content-type: application/json`."
+# By pydantic's names of errors: what it says of these itself is for programmers.
+_WORDS = {
+    "dict_type": _NO_OBJECT,
+    "extra_forbidden": "There is no such field here.",
+    "json_invalid": "This is not JSON.",
+    "missing": "This is missing.",
+    "model_attributes_type": _NO_OBJECT,
+    "model_type": _NO_OBJECT,
+}
 
 
 class FieldError(BaseModel):
@@ -65,6 +75,12 @@ def taken(field: str, message: str) -> ProblemError:
     return ProblemError(409, "It exists already.", [FieldError(field=field, message=message)])
 
 
+def settled(field: str, message: str) -> ProblemError:
+    """What depends on it has happened already."""
+    error = FieldError(field=field, message=message)
+    return ProblemError(409, "This can't be changed any more.", [error])
+
+
 def rule_broken(field: str, message: str) -> ProblemError:
     """The request is well-formed and breaks a rule."""
     return ProblemError(
@@ -74,7 +90,12 @@ def rule_broken(field: str, message: str) -> ProblemError:
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI description of the problem answers `statuses`."""
-    titles = {404: "Not found", 409: "Exists already", 422: "Breaks a rule", 503: "Try again later"}
+    titles = {
+        404: "Not found",
+        409: "Exists already, or can't be changed any more",
+        422: "Breaks a rule",
+        503: "Try again later: the database does not answer",
+    }
     return {
         status: {
             "description": titles[status],
@@ -91,9 +112,17 @@ def _field(error: Any) -> str:
     return ".".join(map(str, error["loc"][1:])) or str(error["loc"][0])
 
 
-def answer(problem: Problem) -> JSONResponse:
+def _messages(error: Any) -> list[str]:
+    """What is wrong, in words; without the value itself, which may be patient data."""
+    if error["type"] in _WORDS:
+        return [_WORDS[error["type"]]]
+    # A profile has a line for each of its problems.
+    return str(error["msg"]).removeprefix("Value error, ").splitlines()
+
+
+def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The problem as an HTTP answer."""
-    return JSONResponse(problem.model_dump(), problem.status, media_type=MEDIA_TYPE)
+    return JSONResponse(problem.model_dump(), problem.status, headers, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -105,16 +134,17 @@ def install(app: FastAPI) -> None:
 
     async def on_validation(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        # The values themselves stay out: they may be patient data.
         fields = [
-            FieldError(field=_field(one), message=one["msg"].removeprefix("Value error, "))
+            FieldError(field=_field(one), message=message)
             for one in error.errors()
+            for message in _messages(one)
         ]
         return answer(Problem(status=422, title="The request breaks a rule.", errors=fields))
 
     async def on_http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return answer(Problem(status=error.status_code, title=str(error.detail)))
+        problem = Problem(status=error.status_code, title=str(error.detail))
+        return answer(problem, error.headers)
 
     async def on_retry(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Retry)

@@ -16,5 +16,5 @@ async def list_dead_letters(
     runtime: RuntimeDep, limit: Limit = 50, after: After = None
 ) -> Page[DeadLetterRead]:
     """List dead letters, the newest first."""
-    async with runtime.ledger.session() as session:
-        return await service.list_page(session, limit, after)
+    async with runtime.ledger.reading() as connection:
+        return await service.list_page(connection, limit, after)

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy import select
 
 from services.api.dead_letters.schemas import DeadLetterRead
-from services.api.paging import Page, page_of
+from services.api.paging import Page, newest_first, page_of
 from shared.bus import QUEUES, Message
 from shared.errors import Reason
 from shared.events import DeadLettered
@@ -14,19 +13,21 @@ from shared.ledger import Connection
 from shared.ledger.tables import DeadLetter, core
 from shared.ledger.writing import clip, insert_or
 
+_dead_letter = core(DeadLetter)
 
-async def list_page(session: AsyncSession, limit: int, after: int | None) -> Page[DeadLetterRead]:
+
+async def list_page(connection: Connection, limit: int, after: int | None) -> Page[DeadLetterRead]:
     """Dead letters, the newest first."""
-    query = select(DeadLetter).order_by(col(DeadLetter.id).desc()).limit(limit + 1)
-    if after is not None:
-        query = query.where(col(DeadLetter.id) < after)
-    found = [DeadLetterRead.model_validate(row) for row in await session.exec(query)]
-    return page_of(found, [row.id for row in found], limit)
+    query = newest_first(select(_dead_letter), _dead_letter.c.id, limit, after)
+    found = [
+        DeadLetterRead.model_validate(dict(row) | {"reason": Reason(row["reason"]).in_words})
+        for row in (await connection.execute(query)).mappings()
+    ]
+    return page_of(found, limit)
 
 
 async def enter(connection: Connection, messages: Sequence[Message]) -> None:
     """Keep dead letters in the ledger; one that is there already is not doubled."""
-    table = core(DeadLetter)
     rows = []
     for envelope, event in messages:
         if not isinstance(event, DeadLettered):
@@ -41,13 +42,14 @@ async def enter(connection: Connection, messages: Sequence[Message]) -> None:
         rows.append(
             {
                 "message_id": str(envelope.message_id),
-                "queue": clip(table, "queue", event.queue),
+                "queue": clip(_dead_letter, "queue", event.queue),
                 "reason": event.reason,
-                "detail": clip(table, "detail", event.detail),
+                "detail": clip(_dead_letter, "detail", event.detail),
                 "body": event.body.replace("\0", ""),
                 "died_at": envelope.occurred_at,
             }
         )
     await connection.execute(
-        insert_or(connection, table).on_conflict_do_nothing(index_elements=["message_id"]), rows
+        insert_or(connection, _dead_letter).on_conflict_do_nothing(index_elements=["message_id"]),
+        rows,
     )

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from services.api.dependencies import RowId, RuntimeDep
+from services.api.dependencies import PathId, RuntimeDep
 from services.api.destinations import service
 from services.api.destinations.schemas import DestinationRead, DestinationWrite
 from services.api.problems import responses
@@ -27,7 +27,7 @@ async def create_destination(body: DestinationWrite, runtime: RuntimeDep) -> Des
 
 
 @router.get("/{destination_id}", responses=responses(404, 422))
-async def read_destination(destination_id: RowId, runtime: RuntimeDep) -> DestinationRead:
+async def read_destination(destination_id: PathId, runtime: RuntimeDep) -> DestinationRead:
     """Read one destination."""
     async with runtime.ledger.session() as session:
         return DestinationRead.model_validate(await service.get(session, destination_id))
@@ -35,7 +35,7 @@ async def read_destination(destination_id: RowId, runtime: RuntimeDep) -> Destin
 
 @router.put("/{destination_id}", responses=responses(404, 409, 422))
 async def change_destination(
-    destination_id: RowId, body: DestinationWrite, runtime: RuntimeDep
+    destination_id: PathId, body: DestinationWrite, runtime: RuntimeDep
 ) -> DestinationRead:
     """Change a destination; images waiting for it go to the new address within a minute."""
     async with runtime.ledger.session() as session:

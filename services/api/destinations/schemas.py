@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.api.fields import AeTitle, Host, Name
+from services.api.fields import AeTitle, Host, Name, like
 
 _EXAMPLE: dict[str, Any] = {
     "name": "research-pacs",
@@ -29,10 +29,10 @@ class DestinationRead(BaseModel):
     """A research PACS."""
 
     model_config = ConfigDict(
-        from_attributes=True, json_schema_extra={"example": {"id": 1, **_EXAMPLE}}
+        from_attributes=True, json_schema_extra=like(DestinationWrite, {"id": 1, **_EXAMPLE})
     )
 
-    id: int
+    id: int = Field(description="Its number here.")
     name: str
     ae_title: str
     host: str

@@ -10,7 +10,7 @@ class Unrouted(BaseModel):
     """Why routing rules that matched did not take some studies."""
 
     reason: str = Field(description="In words.")
-    studies: int
+    studies: int = Field(description="How many studies.")
 
 
 class Pipeline(BaseModel):
@@ -45,7 +45,7 @@ class Pipeline(BaseModel):
         }
     )
 
-    arrivals: Arrivals
+    arrivals: Arrivals = Field(description="What has arrived.")
     assigned: Counts = Field(description="Instances of all transfers (law 2).")
     transfers: dict[TransferState, int] = Field(description="Transfers by state.")
     unrouted: list[Unrouted] = Field(

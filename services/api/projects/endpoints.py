@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from services.api.dependencies import RuntimeDep
+from services.api.fields import ProjectCode
 from services.api.problems import responses
 from services.api.projects import service
 from services.api.projects.schemas import ProjectChange, ProjectCreate, ProjectRead
 
 router = APIRouter(prefix="/projects", tags=["projects"])
 
-Code = Annotated[str, Path(max_length=16, description="The project's code.")]
+Code = Annotated[ProjectCode, Path(description="The project's code.")]
 
 
 @router.get("")
@@ -37,7 +38,7 @@ async def read_project(code: Code, runtime: RuntimeDep) -> ProjectRead:
         return ProjectRead.model_validate(await service.get(session, code))
 
 
-@router.patch("/{code}", responses=responses(404, 422))
+@router.patch("/{code}", responses=responses(404, 409, 422))
 async def change_project(code: Code, body: ProjectChange, runtime: RuntimeDep) -> ProjectRead:
     """Change what is given of a project; code, number, date shift, scheme and key stay for good."""
     async with runtime.ledger.session() as session:

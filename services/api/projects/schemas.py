@@ -6,13 +6,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.fields import (
-    Name,
+    Names,
+    OptionalName,
     ProfileText,
     ProjectCode,
     ProjectNumber,
     RegularExpression,
     RowId,
+    Settled,
     Text,
+    like,
 )
 from shared.ledger.states import ProjectState
 from shared.schemes import Scheme
@@ -45,9 +48,13 @@ class ProjectChange(BaseModel):
         json_schema_extra={"example": {k: v for k, v in _EXAMPLE.items() if k not in _FIXED}},
     )
 
-    title: Text = ""
-    principal_investigator: Text = ""
-    rek_number: Text = Field("", description="REK approval number.")
+    code: Settled = None
+    number: Settled = None
+    date_shift_days: Settled = None
+    identifier_scheme: Settled = None
+    title: Text = Field("", description="What the project is about.")
+    principal_investigator: Text = Field("", description="Who is responsible for it.")
+    rek_number: OptionalName = Field("", description="REK approval number.")
     rek_start: date | None = Field(None, description="First day of the approval.")
     rek_end: date | None = Field(None, description="Last day of the approval.")
     participant_pattern: RegularExpression | None = Field(
@@ -55,17 +62,14 @@ class ProjectChange(BaseModel):
         description="Regular expression that a participant id matches as a whole. Without one "
         "any id is taken, and no routing rule may name the project.",
     )
-    events: Annotated[list[Name], Field(max_length=100)] = Field(
-        default_factory=list, description="The visits; empty for none."
-    )
-    sites: Annotated[list[Name], Field(max_length=100)] = Field(
-        default_factory=list, description="The sites; empty for one."
-    )
+    events: Names = Field(default_factory=list, description="The visits; empty for none.")
+    sites: Names = Field(default_factory=list, description="The sites; empty for one.")
     destination_id: RowId | None = Field(None, description="Where its images are delivered.")
     profile: ProfileText = Field(
         "",
         description="What is done otherwise than the 2019 table says, as JSON text "
-        "(docs/profiles.md); empty for nothing. Images de-identified from then on follow it.",
+        "(docs/profiles.md); empty for nothing. Images de-identified from then on follow it. What "
+        "becomes of the UIDs of study, series and instance stays, once images were released.",
     )
     state: ProjectState = Field(
         ProjectState.ACTIVE, description="Only an active project takes images."
@@ -98,10 +102,10 @@ class ProjectRead(BaseModel):
     """A project. Its key never leaves."""
 
     model_config = ConfigDict(
-        from_attributes=True, json_schema_extra={"example": {"id": 1, **_EXAMPLE}}
+        from_attributes=True, json_schema_extra=like(ProjectCreate, {"id": 1, **_EXAMPLE})
     )
 
-    id: int
+    id: int = Field(description="Its number here.")
     code: str
     number: str | None
     title: str

@@ -6,14 +6,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from services.api.problems import not_found, rule_broken, taken
+from services.api.problems import not_found, rule_broken, settled, taken
 from services.api.projects.schemas import ProjectChange, ProjectCreate
 from shared.identity import MasterKey, new_project_key
-from shared.ledger.tables import Destination, Project
+from shared.ledger.tables import Destination, Project, Release
+from shared.profile import Action, Profile, load_profile, source_profile
 from shared.schemes import Scheme
 
 _SHIFTS = range(-730, -29)
 """Days that a date shift is drawn from: back by a month to two years, so never into the future."""
+
+_OWN_UIDS = (0x0020000D, 0x0020000E, 0x00080018)
+"""StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID."""
+_DATES_MODIFIED = 0x00280303
 
 
 async def every(session: AsyncSession) -> list[Project]:
@@ -44,6 +49,7 @@ async def create(
         values["date_shift_days"] = secrets.choice(_SHIFTS)
     project = Project.model_validate(values)
     await _check(session, project)
+    _check_dates(project)
     session.add(project)
     try:
         await session.flush()
@@ -55,8 +61,13 @@ async def create(
 async def change(session: AsyncSession, code: str, body: ProjectChange) -> Project:
     """Change what `body` names of a project."""
     project = await get(session, code)
+    before = project.profile
     project.sqlmodel_update(body.model_dump(exclude_unset=True))
     await _check(session, project)
+    if project.profile != before:
+        _check_dates(project)
+        if _own_uid_actions(project.profile) != _own_uid_actions(before):
+            await _check_nothing_released(session, project)
     session.add(project)
     await session.flush()
     return project
@@ -75,3 +86,34 @@ async def _check(session: AsyncSession, project: Project) -> None:
     wanted = project.destination_id
     if wanted is not None and await session.get(Destination, wanted) is None:
         raise rule_broken("destination_id", "There is no such destination.")
+
+
+def _check_dates(project: Project) -> None:
+    rule = _profile(project.profile).get(_DATES_MODIFIED)
+    if project.date_shift_days and rule is not None and rule.value == "UNMODIFIED":
+        # Images with their true dates would give away the shift of the others.
+        raise rule_broken(
+            "profile",
+            f"It keeps all dates, and this project moves them by {project.date_shift_days} days. "
+            "Take the option retain-modified-dates, or enter a project with date_shift_days 0.",
+        )
+
+
+async def _check_nothing_released(session: AsyncSession, project: Project) -> None:
+    released = select(Release.id).where(Release.project_id == project.id).limit(1)
+    if (await session.exec(released)).first() is not None:
+        raise settled(
+            "profile",
+            "It gives studies, series or images other UIDs than the project's earlier images have, "
+            "so images which follow would no longer join them. Enter another project for that, or "
+            "leave out what the profile says about these UIDs.",
+        )
+
+
+def _profile(text: str) -> Profile:
+    return load_profile(text) if text else source_profile()
+
+
+def _own_uid_actions(profile: str) -> list[Action | None]:
+    rules = map(_profile(profile).get, _OWN_UIDS)
+    return [rule.action if rule else None for rule in rules]

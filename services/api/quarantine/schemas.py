@@ -2,10 +2,12 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from services.api.paging import Row
 
 
-class QuarantineRead(BaseModel):
+class QuarantineRead(Row):
     """A file that arrived and could not be catalogued."""
 
     model_config = ConfigDict(
@@ -24,12 +26,11 @@ class QuarantineRead(BaseModel):
         }
     )
 
-    id: int
     spool_key: str = Field(description="Where the file lies in the spool.")
     reason: str = Field(description="Why it could not be catalogued, in words.")
-    detail: str
-    size: int = Field(description="Bytes.")
-    calling_aet: str = Field(description="Who sent it.")
-    called_aet: str
-    peer_address: str
-    received_at: datetime
+    detail: str = Field(description="Technical detail.")
+    size: int = Field(description="Bytes of the file.")
+    calling_aet: str = Field(description="The sender's AE title.")
+    called_aet: str = Field(description="The AE title that the sender addressed.")
+    peer_address: str = Field(description="The sender's network address.")
+    received_at: datetime = Field(description="When it arrived.")

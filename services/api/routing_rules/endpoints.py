@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from services.api.dependencies import RowId, RuntimeDep
+from services.api.dependencies import PathId, RuntimeDep
 from services.api.problems import responses
 from services.api.routing_rules import service
 from services.api.routing_rules.schemas import RoutingRuleRead, RoutingRuleWrite
@@ -24,9 +24,16 @@ async def create_routing_rule(body: RoutingRuleWrite, runtime: RuntimeDep) -> Ro
         return await service.write(session, body)
 
 
+@router.get("/{rule_id}", responses=responses(404, 422))
+async def read_routing_rule(rule_id: PathId, runtime: RuntimeDep) -> RoutingRuleRead:
+    """Read one rule."""
+    async with runtime.ledger.session() as session:
+        return await service.read(session, rule_id)
+
+
 @router.put("/{rule_id}", responses=responses(404, 409, 422))
 async def change_routing_rule(
-    rule_id: RowId, body: RoutingRuleWrite, runtime: RuntimeDep
+    rule_id: PathId, body: RoutingRuleWrite, runtime: RuntimeDep
 ) -> RoutingRuleRead:
     """Change a rule, or switch it on or off."""
     async with runtime.ledger.session() as session:

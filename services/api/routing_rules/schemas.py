@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.api.fields import AeTitle, Name, OptionalName, ProjectCode, RegularExpression
+from services.api.fields import AeTitle, Name, OptionalName, ProjectCode, RegularExpression, like
 
 _EXAMPLE: dict[str, Any] = {
     "name": "BICAM from the MR scanner",
@@ -26,7 +26,7 @@ class RoutingRuleWrite(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _EXAMPLE})
 
     name: Name = Field(description="What people call it.")
-    enabled: bool = True
+    enabled: bool = Field(True, description="Whether it is tried.")
     priority: Annotated[int, Field(ge=0, le=10000)] = Field(
         100, description="Rules are tried in rising order; for each project the first one counts."
     )
@@ -45,16 +45,16 @@ class RoutingRuleWrite(BaseModel):
         "either will do.",
     )
     project: ProjectCode = Field(description="Code of the project that gets the images.")
-    event: OptionalName = ""
-    site: OptionalName = ""
+    event: OptionalName = Field("", description="One of the project's events.")
+    site: OptionalName = Field("", description="One of the project's sites.")
 
 
 class RoutingRuleRead(BaseModel):
     """A rule."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"id": 1, **_EXAMPLE}})
+    model_config = ConfigDict(json_schema_extra=like(RoutingRuleWrite, {"id": 1, **_EXAMPLE}))
 
-    id: int
+    id: int = Field(description="Its number here.")
     name: str
     enabled: bool
     priority: int

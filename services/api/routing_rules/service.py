@@ -13,12 +13,16 @@ from shared.ledger.tables import Project, RoutingRule
 
 async def every(session: AsyncSession) -> list[RoutingRuleRead]:
     """All rules in the order in which they are tried."""
-    rows = await session.exec(
-        select(RoutingRule, Project.code)
-        .join(Project, col(Project.id) == RoutingRule.project_id)
-        .order_by(col(RoutingRule.priority), col(RoutingRule.id))
-    )
+    order = col(RoutingRule.priority), col(RoutingRule.id)
+    rows = await session.exec(select(RoutingRule, Project.code).join(Project).order_by(*order))
     return [_read(rule, code) for rule, code in rows]
+
+
+async def read(session: AsyncSession, rule_id: int) -> RoutingRuleRead:
+    """One rule with its project's code; a 404 problem when there is none."""
+    rule = await get(session, rule_id)
+    project = await session.get_one(Project, rule.project_id)
+    return _read(rule, project.code)
 
 
 async def get(session: AsyncSession, rule_id: int) -> RoutingRule:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from services.api.dependencies import RowId, RuntimeDep
+from services.api.dependencies import PathId, RuntimeDep
 from services.api.fields import Uid
 from services.api.paging import After, Limit, Page
 from services.api.problems import responses
@@ -38,7 +38,7 @@ async def list_studies(
 
 
 @router.get("/{study_id}", responses=responses(404, 422))
-async def read_study(study_id: RowId, runtime: RuntimeDep) -> StudyRead:
+async def read_study(study_id: PathId, runtime: RuntimeDep) -> StudyRead:
     """Read one study."""
     async with runtime.ledger.reading() as connection:
         return await service.get(connection, study_id)

@@ -2,10 +2,12 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from services.api.paging import Row
 
 
-class StudyRead(BaseModel):
+class StudyRead(Row):
     """A study as received, with what identifies it. Not for logs."""
 
     model_config = ConfigDict(
@@ -30,20 +32,19 @@ class StudyRead(BaseModel):
         }
     )
 
-    id: int
-    study_instance_uid: str
-    patient_id: str
-    patient_name: str
-    patient_birth_date: str
-    patient_sex: str
-    accession_number: str
-    study_date: str
-    study_description: str
+    study_instance_uid: str = Field(description="StudyInstanceUID as received.")
+    patient_id: str = Field(description="PatientID as received.")
+    patient_name: str = Field(description="PatientName as received.")
+    patient_birth_date: str = Field(description="PatientBirthDate as received, `YYYYMMDD`.")
+    patient_sex: str = Field(description="PatientSex as received.")
+    accession_number: str = Field(description="AccessionNumber as received.")
+    study_date: str = Field(description="StudyDate as received, `YYYYMMDD`.")
+    study_description: str = Field(description="StudyDescription as received.")
     series: int = Field(description="Series received.")
     instances: int = Field(description="Instances received.")
     projects: list[str] = Field(description="Codes of the projects it is assigned to.")
     routing_note: str | None = Field(
         description="Why a routing rule that matched did not assign it."
     )
-    first_received_at: datetime
-    last_received_at: datetime
+    first_received_at: datetime = Field(description="When its first instance arrived.")
+    last_received_at: datetime = Field(description="When its last instance arrived.")

@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import exists, select
 from sqlalchemy.engine import RowMapping
 
-from services.api.paging import Page, page_of
+from services.api.paging import Page, newest_first, page_of
 from services.api.problems import not_found
 from services.api.studies.schemas import StudyRead
 from shared.admission import Objection
@@ -25,16 +25,14 @@ async def list_page(
     after: int | None,
 ) -> Page[StudyRead]:
     """Studies, the newest first."""
-    query: Select[tuple[object, ...]] = select(_study).order_by(_study.c.id.desc()).limit(limit + 1)
-    if after is not None:
-        query = query.where(_study.c.id < after)
+    query = newest_first(select(_study), _study.c.id, limit, after)
     if study_instance_uid is not None:
         query = query.where(_study.c.study_instance_uid == study_instance_uid)
     if unassigned is not None:
         assigned = exists().where(_transfer.c.study_id == _study.c.id)
         query = query.where(~assigned if unassigned else assigned)
     rows = (await connection.execute(query)).mappings().all()
-    return page_of(await _read(connection, list(rows)), [row["id"] for row in rows], limit)
+    return page_of(await _read(connection, list(rows)), limit)
 
 
 async def get(connection: Connection, study_id: int) -> StudyRead:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from services.api.dependencies import RowId, RuntimeDep
+from services.api.dependencies import PathId, RuntimeDep
 from services.api.fields import ProjectCode
 from services.api.nudging import nudge
 from services.api.paging import After, Limit, Page
@@ -43,7 +43,7 @@ async def request_transfer(body: TransferCreate, runtime: RuntimeDep) -> Transfe
 
 
 @router.get("/{transfer_id}", responses=responses(404, 422))
-async def read_transfer(transfer_id: RowId, runtime: RuntimeDep) -> TransferRead:
+async def read_transfer(transfer_id: PathId, runtime: RuntimeDep) -> TransferRead:
     """Read one transfer: its state, its counts, and what troubles it."""
     async with runtime.ledger.reading() as connection:
         return await service.get(connection, transfer_id)
@@ -51,7 +51,7 @@ async def read_transfer(transfer_id: RowId, runtime: RuntimeDep) -> TransferRead
 
 @router.get("/{transfer_id}/deliveries", responses=responses(404, 422))
 async def list_deliveries(
-    transfer_id: RowId,
+    transfer_id: PathId,
     runtime: RuntimeDep,
     state: Annotated[DeliveryState | None, Query(description="Only those in this state.")] = None,
     limit: Limit = 100,
@@ -65,7 +65,7 @@ async def list_deliveries(
 
 
 @router.post("/{transfer_id}/retry", responses=responses(404, 422))
-async def retry_transfer(transfer_id: RowId, runtime: RuntimeDep) -> TransferRead:
+async def retry_transfer(transfer_id: PathId, runtime: RuntimeDep) -> TransferRead:
     """Start the failed instances again once their cause is mended, and try the waiting ones now."""
     async with runtime.ledger.transaction() as connection:
         assigned = await service.retry(connection, transfer_id, runtime.settings.patience)

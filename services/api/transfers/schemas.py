@@ -6,9 +6,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.fields import Name, OptionalName, ProjectCode, RowId, Uid
+from services.api.paging import Row
 from shared.ledger.counts import Counts
 from shared.ledger.states import DeliveryState, TransferState
 
+MOST_TROUBLES = 20
 _EXAMPLE: dict[str, Any] = {
     "study_id": 17,
     "project": "BICAM",
@@ -33,13 +35,13 @@ class TransferCreate(BaseModel):
 class Trouble(BaseModel):
     """Why some instances are held, have failed, or wait."""
 
-    state: DeliveryState
-    reason: str = Field(description="In words.")
+    state: DeliveryState = Field(description="Where the instances are.")
+    reason: str = Field(description="Why, in words.")
     detail: str = Field(description="Technical detail.")
-    instances: int
+    instances: int = Field(description="How many instances it is about.")
 
 
-class TransferRead(BaseModel):
+class TransferRead(Row):
     """A transfer and how far it is: received = delivered + held + failed + in flight."""
 
     model_config = ConfigDict(
@@ -73,25 +75,26 @@ class TransferRead(BaseModel):
         }
     )
 
-    id: int
-    study_id: int
-    project: str
-    participant: str
-    event: str
-    site: str
-    state: TransferState
+    study_id: int = Field(description="The study.")
+    project: str = Field(description="The project's code.")
+    participant: str = Field(description="The participant's pseudonym.")
+    event: str = Field(description="The event (visit); empty for none.")
+    site: str = Field(description="The site; empty for none.")
+    state: TransferState = Field(description="How far it is.")
     requested_by: str = Field(description="`rest`, or `rule`.")
     rule: str | None = Field(description="Name of the rule that asked for it.")
-    requested_at: datetime
-    changed_at: datetime
+    requested_at: datetime = Field(description="When it was requested.")
+    changed_at: datetime = Field(description="When its state changed last.")
     released_study_uid: str | None = Field(
         description="The study's UID in the research PACS, once something is de-identified."
     )
-    counts: Counts
-    troubles: list[Trouble]
+    counts: Counts = Field(description="Its instances by where they are.")
+    troubles: list[Trouble] = Field(
+        description=f"Why instances are held, failed or wait; the {MOST_TROUBLES} most frequent."
+    )
 
 
-class DeliveryRead(BaseModel):
+class DeliveryRead(Row):
     """One instance of a transfer."""
 
     model_config = ConfigDict(
@@ -111,13 +114,14 @@ class DeliveryRead(BaseModel):
         }
     )
 
-    id: int
-    series_id: int
-    sop_instance_uid: str
-    released_sop_uid: str | None
-    revision: int
-    state: DeliveryState
-    attempts: int
+    series_id: int = Field(description="The series that it belongs to.")
+    sop_instance_uid: str = Field(description="SOPInstanceUID as received.")
+    released_sop_uid: str | None = Field(
+        description="SOPInstanceUID in the research PACS, once it is de-identified."
+    )
+    revision: int = Field(description="Rises when it arrives again with other content.")
+    state: DeliveryState = Field(description="Where it is.")
+    attempts: int = Field(description="How often sending was tried.")
     reason: str | None = Field(description="Why it is held, failed or waits, in words.")
-    detail: str
-    changed_at: datetime
+    detail: str = Field(description="Technical detail.")
+    changed_at: datetime = Field(description="When its state changed last.")

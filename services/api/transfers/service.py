@@ -6,9 +6,15 @@ from typing import Any
 from sqlalchemy import Select, func, select
 
 from services.api.admitting import field_errors
-from services.api.paging import Page, page_of
+from services.api.paging import Page, newest_first, page_of
 from services.api.problems import ProblemError, not_found, rule_broken, taken
-from services.api.transfers.schemas import DeliveryRead, TransferCreate, TransferRead, Trouble
+from services.api.transfers.schemas import (
+    MOST_TROUBLES,
+    DeliveryRead,
+    TransferCreate,
+    TransferRead,
+    Trouble,
+)
 from shared.admission import refusals
 from shared.errors import Reason
 from shared.ledger import Connection
@@ -72,15 +78,13 @@ async def list_page(
     after: int | None,
 ) -> Page[TransferRead]:
     """Transfers, the newest first."""
-    query = _select().order_by(_transfer.c.id.desc()).limit(limit + 1)
-    if after is not None:
-        query = query.where(_transfer.c.id < after)
+    query = newest_first(_select(), _transfer.c.id, limit, after)
     if project is not None:
         query = query.where(_project.c.code == project)
     if state is not None:
         query = query.where(_transfer.c.state == state)
     found = await _read(connection, query)
-    return page_of(found, [transfer.id for transfer in found], limit)
+    return page_of(found, limit)
 
 
 async def get(connection: Connection, transfer_id: int) -> TransferRead:
@@ -114,7 +118,7 @@ async def deliveries(
     found = [
         DeliveryRead.model_validate(row | {"reason": _in_words(row["reason"])}) for row in rows
     ]
-    return page_of(found, [row.id for row in found], limit)
+    return page_of(found, limit)
 
 
 async def retry(connection: Connection, transfer_id: int, patience: float) -> Assigned:
@@ -177,17 +181,22 @@ async def _read(connection: Connection, query: Select[Any]) -> list[TransferRead
 
 
 async def _troubles(connection: Connection, transfer_ids: list[int]) -> dict[int, list[Trouble]]:
-    columns = (
+    transfer, *what = (
         _delivery.c.transfer_id, _delivery.c.state, _delivery.c.reason, _delivery.c.detail
     )  # fmt: skip
+    rank = func.row_number().over(partition_by=transfer, order_by=[func.count().desc(), *what])
+    counted = (
+        select(transfer, *what, func.count().label("instances"), rank.label("rank"))
+        .where(transfer.in_(transfer_ids), _delivery.c.reason.is_not(None))
+        .group_by(transfer, *what)
+        .subquery()
+    )
     rows = await connection.execute(
-        select(*columns, func.count())
-        .where(_delivery.c.transfer_id.in_(transfer_ids), _delivery.c.reason.is_not(None))
-        .group_by(*columns)
-        .order_by(*columns)
+        # A PACS may say something else about each of thousands of images.
+        select(counted).where(counted.c.rank <= MOST_TROUBLES).order_by(counted.c.rank)
     )
     found: dict[int, list[Trouble]] = defaultdict(list)
-    for transfer_id, state, reason, detail, count in rows:
+    for transfer_id, state, reason, detail, count, _ in rows:
         found[transfer_id].append(
             Trouble(state=state, reason=_in_words(reason) or "", detail=detail, instances=count)
         )

@@ -45,7 +45,7 @@ async def overview(request: Request, runtime: RuntimeDep) -> HTMLResponse:
             "figures": figures,
             "attention": attention.items,
             "recent": recent.items,
-            "transfers": sum(figures.transfers.values()),
+            "recent_total": sum(figures.transfers.values()),
             "ae_title": runtime.settings.ae_title,
             "dicom_port": runtime.settings.dicom_port,
         },

@@ -1,0 +1,118 @@
+"""The web page, and the figures that people and dashboards read."""
+
+import httpx
+import markupsafe
+import pytest
+
+from shared.admission import Objection
+from shared.clock import now
+from shared.errors import Reason, Retry
+from shared.ledger.tables import Delivery, Study, Transfer, core
+from shared.runtime import Runtime
+from tests.integration.test_api_fixtures import (
+    PROJECT,
+    TRANSFER,
+    Api,
+    receive,
+    running_transfer,
+    study,
+)
+
+pytest_plugins = ["tests.integration.test_api_fixtures"]
+
+
+async def test_the_page_shows_the_counts_and_no_identity(
+    any_runtime: Runtime, client: httpx.AsyncClient, api: Api
+) -> None:
+    empty = await client.get("/")
+    assert "Nothing has been assigned to a project yet" in empty.text
+    await running_transfer(any_runtime, api)
+    page = await client.get("/")
+    assert "2 assigned = 0 delivered + 0 held + 0 failed + 2 on their way" in page.text
+    assert "BICAM_001" in page.text
+    (found,) = (await api("GET", "/studies", 200))["items"]
+    for secret in ("patient_name", "patient_id", "accession_number", "study_instance_uid"):
+        assert found[secret] not in page.text
+    part = await client.get("/?part")
+    assert "<html" not in part.text and "2 assigned" in part.text
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    assert (await client.get("/static/live.js")).is_success
+
+
+async def test_the_page_says_what_needs_attention(
+    any_runtime: Runtime, client: httpx.AsyncClient, api: Api
+) -> None:
+    await running_transfer(any_runtime, api)
+    async with any_runtime.ledger.transaction() as connection:
+        await connection.execute(core(Delivery).update().values(state="failed", reason="gave-up"))
+        await connection.execute(core(Transfer).update().values(state="attention"))
+        await connection.execute(
+            core(Study).insert().values(
+                {column.name: "" for column in core(Study).columns if column.name != "id"}
+                | {"study_instance_uid": "1.2.3", "routing_note": Objection.PARTICIPANT_PATTERN,
+                   "first_received_at": now(), "last_received_at": now()}
+            )
+        )  # fmt: skip
+    await receive(any_runtime, [b"rubbish"])
+    page = (await client.get("/")).text
+    assert "Needs attention" in page and "2 failed: " + Reason.GAVE_UP.in_words in page
+    assert "<b>1 file</b> arrived that could not be read" in page
+    assert f"was not taken: {markupsafe.escape(Objection.PARTICIPANT_PATTERN.in_words)}" in page
+    figures = await api("GET", "/pipeline", 200)
+    assert figures["transfers"] == {"attention": 1}
+    assert [one["studies"] for one in figures["unrouted"]] == [1]
+
+
+async def test_nothing_is_fetched_from_elsewhere(client: httpx.AsyncClient) -> None:
+    for path in ("/", "/docs"):
+        page = (await client.get(path)).text
+        assert "http://" not in page and "https://" not in page and "//cdn" not in page
+
+
+async def test_the_pipeline_counts_everything(any_runtime: Runtime, api: Api) -> None:
+    await study(any_runtime)
+    await receive(any_runtime, [b"rubbish"])
+    figures = await api("GET", "/pipeline", 200)
+    assert figures["arrivals"] == {
+        "studies": 1, "instances": 2, "unassigned_studies": 1, "quarantined": 1
+    }  # fmt: skip
+    assert figures["queues"]["classifier.received"] == 0
+
+
+async def test_health_and_metrics(any_runtime: Runtime, client: httpx.AsyncClient) -> None:
+    await study(any_runtime)
+    assert (await client.get("/healthz")).json() == {"status": "alive"}
+    assert (await client.get("/readyz")).json()["status"] == "ready"
+    metrics = (await client.get("/metrics")).text
+    assert 'sluse_ledger_rows{kind="instances"} 2.0' in metrics
+    assert "sluse_bus_connected 1.0" in metrics
+    await running_transfer(any_runtime, Api(client))
+    metrics = (await client.get("/metrics")).text
+    assert 'sluse_deliveries{project="BICAM",state="in_flight"} 2.0' in metrics
+
+
+async def test_what_people_entered_is_shown_as_text(
+    any_runtime: Runtime, client: httpx.AsyncClient, api: Api
+) -> None:
+    event = "<script>alert(1)</script>"
+    uid = await study(any_runtime)
+    await api("POST", "/projects", 201, PROJECT | {"events": [event]})
+    await api("POST", "/transfers", 201, TRANSFER | {"study_instance_uid": uid, "event": event})
+    for path in ("/", "/?part"):
+        page = (await client.get(path)).text
+        assert event not in page and str(markupsafe.escape(event)) in page
+
+
+async def test_queues_have_no_figure_while_the_broker_is_away(
+    any_runtime: Runtime, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = 'sluse_queue_depth{queue="classifier.received"}'
+    assert figure in (await client.get("/metrics")).text
+
+    async def away(_: object) -> int:
+        raise Retry(Reason.BUS_AWAY)
+
+    monkeypatch.setattr(any_runtime.bus, "depth", away)
+    assert figure not in (await client.get("/metrics")).text
+    assert (await client.get("/api/v1/pipeline")).json()["queues"]["classifier.received"] is None
