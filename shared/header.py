@@ -113,7 +113,7 @@ def read_header(path: Path, *, stop_after: int | None = None) -> Header:
     """
     with path.open("rb") as file:
         window = Window(file.fileno(), os.fstat(file.fileno()).st_size)
-        syntax, offset = _read_meta(window)
+        syntax, offset = read_meta(window)
         position = offset
         if syntax in DEFLATED:
             window, position = _inflated(window, offset, peek=stop_after is not None), 0
@@ -122,7 +122,7 @@ def read_header(path: Path, *, stop_after: int | None = None) -> Header:
     return Header(syntax, offset, elements, values)
 
 
-def _read_meta(window: Window) -> tuple[str, int]:
+def read_meta(window: Window) -> tuple[str, int]:
     """The transfer syntax, and where the data set starts."""
     if window.size < 132 or window.bytes(128, 4) != b"DICM":
         raise Reject(Reason.NOT_DICOM)

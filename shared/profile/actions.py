@@ -12,6 +12,8 @@ class Action(StrEnum):
     REMOVE = "remove"
     EMPTY = "empty"
     """Keep the element with no value."""
+    HOLD = "hold"
+    """Hold an object that has the element."""
     HASH = "hash"
     """Replace by the hash of the value (`shared.schemes`)."""
     HASHUID = "hashuid"

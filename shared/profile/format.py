@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -12,12 +12,15 @@ from pydicom._uid_dict import UID_dictionary
 from shared.identity import is_legal_uid
 from shared.profile import checks
 from shared.profile.actions import Action
+from shared.profile.contents import POLICIES, Content, Policy
 from shared.profile.elements import ElementError, private_element, standard_elements
-from shared.profile.model import Condition, Profile, Rule
+from shared.profile.model import REPEATING_GROUP, Condition, Profile, Rule
 from shared.profile.ps315 import OptionError, ps315_profile
 from shared.profile.tables import source_profile
 
 _MOST_RULES = 2000
+_GROUPS = {Content.CURVES: 0x50000000, Content.OVERLAYS: 0x60000000}
+_CONTENT_SEQUENCE = 0x0040A730
 _MODALITY = re.compile(r"[A-Z0-9_ ]{1,16}")  # CS, PS3.5 6.2
 _SOP_CLASSES = {
     entry[4]: uid for uid, entry in UID_dictionary.items() if entry[1].startswith("SOP Class")
@@ -59,6 +62,7 @@ class _Document(_Strict):
     base: Literal["source-2019", "ps3.15"]
     options: list[str] = []
     unlisted_private: Literal["keep", "remove"] | None = None
+    contents: dict[str, str] = {}
     rules: list[_Entry] = Field(default=[], max_length=_MOST_RULES)
 
 
@@ -74,6 +78,7 @@ def load_profile(text: str) -> Profile:
     document = _read(text)
     found: list[str] = []
     base = _base(document, found)
+    policies = _policies(document.contents, found)
     rules = _rules(document.rules, found)
     if found:
         raise ProfileError(found)
@@ -81,8 +86,9 @@ def load_profile(text: str) -> Profile:
     return Profile(
         document.name,
         document.version,
-        [*base.rules, *rules],
+        [*base.rules, *_rules_of(policies), *rules],
         unlisted_private=Action(private) if private else base.unlisted_private,
+        policies=policies,
         origin=(load_profile, (text,)),
     )
 
@@ -96,6 +102,31 @@ def _base(document: _Document, found: list[str]) -> Profile:
     elif document.options:
         found.append(f"options: '{document.base}' has none; they belong to the base 'ps3.15'")
     return source_profile()
+
+
+def _policies(contents: dict[str, str], found: list[str]) -> dict[Content, Policy]:
+    policies = {}
+    for name, policy in contents.items():
+        if name not in set(Content):
+            found.append(f"contents: unknown '{name}'; choose among {', '.join(Content)}")
+        elif policy not in POLICIES[Content(name)]:
+            possible = ", ".join(POLICIES[Content(name)])
+            found.append(f"contents: {name} can't be '{policy}'; choose one of {possible}")
+        else:
+            policies[Content(name)] = Policy(policy)
+    return policies
+
+
+def _rules_of(policies: dict[Content, Policy]) -> Iterator[Rule]:
+    """The policies as far as they are rules."""
+    for content, policy in policies.items():
+        if content in _GROUPS:
+            yield Rule(_GROUPS[content], content, Action(policy), mask=REPEATING_GROUP)
+        elif content is Content.STRUCTURED_REPORTS and policy is not Policy.HOLD:
+            gone = policy is Policy.REMOVE
+            yield Rule(
+                _CONTENT_SEQUENCE, "ContentSequence", Action.REMOVE if gone else Action.PROCESS
+            )
 
 
 def _rules(entries: list[_Entry], found: list[str]) -> list[Rule]:

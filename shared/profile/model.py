@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
 from shared.profile.actions import Action
+from shared.profile.contents import POLICIES, Content, Policy
 
 T = TypeVar("T")
 
 ONE_ELEMENT = 0xFFFFFFFF
+REPEATING_GROUP = 0xFF010000
+"""The bits in which the tags of a repeating group agree (PS3.5 section 7.6)."""
+NO_POLICIES: Mapping[Content, Policy] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class Profile(Mapping[int, Rule]):
     unlisted_private
         What is done with private elements that no rule names: `KEEP`, after the identity sweep, or
         `REMOVE`.
+    policies
+        Those that are not the usual ones (`shared.profile.contents`).
     origin
         A function and its arguments that make this profile again.
     """
@@ -76,10 +83,12 @@ class Profile(Mapping[int, Rule]):
         rules: Iterable[Rule],
         *,
         unlisted_private: Action = Action.KEEP,
+        policies: Mapping[Content, Policy] = NO_POLICIES,
         origin: tuple[Callable[..., "Profile"], tuple[Any, ...]] | None = None,
     ) -> None:
         self.name, self.version, self.unlisted_private = name, version, unlisted_private
         self.rules = tuple(rules)
+        self.policies = dict(policies)
         self._origin = origin
         self._by_tag: dict[int, Rule] = {}
         self._repeating: dict[int, tuple[Rule, ...]] = {}
@@ -89,7 +98,8 @@ class Profile(Mapping[int, Rule]):
                 self._enter(rule)
         self._conditional = tuple(rule for rule in self.rules if rule.when is not None)
         self._for_objects: dict[tuple[int, ...], Profile] = {}
-        self._content = (name, version, self.rules, unlisted_private)
+        differing = tuple(sorted(policies.items()))
+        self._content = (name, version, self.rules, unlisted_private, differing)
         self._hash = hash(self._content)
 
     def _enter(self, rule: Rule) -> None:
@@ -148,6 +158,19 @@ class Profile(Mapping[int, Rule]):
             return known.get(0) or next(reversed(known.values()))
         return known.get(group) or known.get(0)
 
+    def keeps_private(self, creator: str, group: int) -> bool:
+        """Whether a rule leaves any of a creator's elements in `group`, whatever their value."""
+        return any(
+            number in (0, group) and rule.action is not Action.REMOVE
+            for (name, _), rules in self._private.items()
+            if name == creator
+            for number, rule in rules.items()
+        )
+
+    def policy(self, content: Content) -> Policy:
+        """What is done with a content."""
+        return self.policies.get(content, POLICIES[content][0])
+
     def for_object(self, modality: str, sop_class_uid: str) -> "Profile":
         """The profile with the conditions decided for an object."""
         if not self._conditional:
@@ -165,6 +188,7 @@ class Profile(Mapping[int, Rule]):
                 self.version,
                 [*always, *(replace(self._conditional[number], when=None) for number in held)],
                 unlisted_private=self.unlisted_private,
+                policies=self.policies,
             )
         return self._for_objects[held]
 
@@ -187,12 +211,18 @@ class Profile(Mapping[int, Rule]):
     def __reduce__(self) -> tuple[Callable[..., "Profile"], tuple[Any, ...]]:
         return self._origin or (
             _remade,
-            (self.name, self.version, self.rules, self.unlisted_private),
+            (self.name, self.version, self.rules, self.unlisted_private, self.policies),
         )
 
     def __repr__(self) -> str:
         return f"<Profile {self.name} {self.version}, {len(self.rules)} rules>"
 
 
-def _remade(name: str, version: str, rules: tuple[Rule, ...], unlisted_private: Action) -> Profile:
-    return Profile(name, version, rules, unlisted_private=unlisted_private)
+def _remade(
+    name: str,
+    version: str,
+    rules: tuple[Rule, ...],
+    unlisted_private: Action,
+    policies: Mapping[Content, Policy],
+) -> Profile:
+    return Profile(name, version, rules, unlisted_private=unlisted_private, policies=policies)

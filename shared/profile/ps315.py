@@ -12,8 +12,9 @@ objects legal without knowing an attribute's type in each IOD:
 * Of several options the one that keeps a value goes before the one that cleans it.
 * Identifiers that Sluse sets are its own placeholders, which is what `Z` and `D` allow.
 
-The list of safe private attributes (Table E.3.10-1) is not part of Sluse, so that "retain safe
-private" is not offered; a project names the private elements that it knows to be safe.
+Private elements are removed. "Retain safe private" keeps those of `safe-private.csv`, the
+standard's list of safe private attributes (Table E.3.10-1), after the identity sweep; a project may
+name others that it knows to be safe.
 """
 
 from collections.abc import Iterator
@@ -21,12 +22,11 @@ from enum import StrEnum
 from functools import lru_cache
 
 from shared.profile.actions import Action
-from shared.profile.model import ONE_ELEMENT, Profile, Rule
+from shared.profile.model import ONE_ELEMENT, REPEATING_GROUP, Profile, Rule
 from shared.profile.tables import rows, source_profile
 
 EDITION = "2024b"
 _PRIVATE = "(gggg,eeee)"
-_REPEATING = 0xFF010000
 _FIRST_GROUP = 0x0008
 """Below are commands and the file meta information, which is written anew."""
 
@@ -34,6 +34,7 @@ _FIRST_GROUP = 0x0008
 class Option(StrEnum):
     """An option of PS3.15 E.3, each a column of the table."""
 
+    RETAIN_SAFE_PRIVATE = "retain-safe-private"
     RETAIN_UIDS = "retain-uids"
     RETAIN_DEVICE = "retain-device-identity"
     RETAIN_INSTITUTION = "retain-institution-identity"
@@ -48,6 +49,7 @@ class Option(StrEnum):
 OPTIONS = tuple(Option)
 # The column, and the code of PS3.16 CID 7050.
 _COLUMNS = {
+    Option.RETAIN_SAFE_PRIVATE: ("safe_private", "113111"),
     Option.RETAIN_UIDS: ("uids", "113110"),
     Option.RETAIN_DEVICE: ("device", "113109"),
     Option.RETAIN_INSTITUTION: ("institution", "113112"),
@@ -85,7 +87,7 @@ class OptionError(ValueError):
 
 @lru_cache(maxsize=64)
 def ps315_profile(options: frozenset[str] = frozenset()) -> Profile:
-    """The Basic Profile with `options` (values of `Option`); private elements are removed.
+    """The Basic Profile with `options` (values of `Option`).
 
     Raises
     ------
@@ -96,7 +98,7 @@ def ps315_profile(options: frozenset[str] = frozenset()) -> Profile:
     return Profile(
         "ps3.15",
         EDITION,
-        [*_table(chosen), *_own(chosen)],
+        [*_table(chosen), *_own(chosen), *_safe_private(chosen)],
         unlisted_private=Action.REMOVE,
         origin=(ps315_profile, (options,)),
     )
@@ -116,14 +118,14 @@ def _chosen(options: frozenset[str]) -> list[Option]:
 def _table(chosen: list[Option]) -> Iterator[Rule]:
     for row in rows("ps315.csv"):
         if row["tag"] == _PRIVATE:
-            continue  # Profile.unlisted_private
+            continue  # Profile.unlisted_private, and _safe_private
         group, element = row["tag"].strip("()").split(",")
         tag = int((group + element).replace("x", "0"), 16)
         if tag >> 16 < _FIRST_GROUP:
             continue
         mask = ONE_ELEMENT
         if "x" in group:
-            mask = _REPEATING | (0 if "x" in element else 0xFFFF)
+            mask = REPEATING_GROUP | (0 if "x" in element else 0xFFFF)
         yield Rule(tag, row["name"], _action(row, chosen), mask=mask)
 
 
@@ -168,3 +170,10 @@ def _own(chosen: list[Option]) -> Iterator[Rule]:
     elif Option.RETAIN_MODIFIED_DATES in chosen:
         dates = "MODIFIED"
     yield Rule(_DATES_MODIFIED, source[_DATES_MODIFIED].name, Action.LITERAL, dates)
+
+
+def _safe_private(chosen: list[Option]) -> Iterator[Rule]:
+    if Option.RETAIN_SAFE_PRIVATE in chosen:
+        for row in rows("safe-private.csv"):
+            tag = int(row["group"], 16) << 16 | int(row["element"], 16)
+            yield Rule(tag, row["meaning"], Action.KEEP, creator=row["creator"])

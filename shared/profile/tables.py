@@ -63,5 +63,6 @@ def legacy_profile(profile: Profile) -> Profile:
         profile.version,
         [*profile.rules, own],
         unlisted_private=profile.unlisted_private,
+        policies=profile.policies,
         origin=(legacy_profile, (profile,)),
     )

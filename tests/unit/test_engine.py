@@ -202,11 +202,11 @@ def test_a_refusal_does_not_quote_the_object(
 
 def test_private_and_unknown_classes_stay_and_can_be_sent(tmp_path: Path) -> None:
     image = Maker(4, size=32).ct(1).instances[0]
-    image.SOPClassUID = "1.3.12.2.1107.5.9.1"
-    image.add_new(0x00081150, "UI", "1.3.12.2.1107.5.9.1")
+    image.SOPClassUID = "1.2.276.0.7230010.3.99"
+    image.add_new(0x00081150, "UI", "1.2.276.0.7230010.3.99")
     copy = deidentified(saved(image, tmp_path))
-    assert copy.SOPClassUID == copy.ReferencedSOPClassUID == "1.3.12.2.1107.5.9.1"
-    assert copy.file_meta.MediaStorageSOPClassUID == "1.3.12.2.1107.5.9.1"
+    assert copy.SOPClassUID == copy.ReferencedSOPClassUID == "1.2.276.0.7230010.3.99"
+    assert copy.file_meta.MediaStorageSOPClassUID == "1.2.276.0.7230010.3.99"
 
 
 @pytest.mark.parametrize("uid", ["1.2.840.10008.5.1.4.1.1.4.19900101.7", "1.2.840.10008.9.0101901"])

@@ -34,6 +34,7 @@ LEFT = {
     "deflated": {"image_dfl.dcm"},
     "another creator where ours goes": {"JPEG-lossy.dcm", "JPEG2000.dcm", "JPGExtended.dcm",
                                         "JPEG2000-embedded-sequence-delimiter.dcm"},
+    "a content tree": {"reportsi.dcm", "reportsi_with_empty_number_tags.dcm", "test-SR.dcm"},
     "a sequence that says UN": {"rtdose_rle.dcm", "rtdose_rle_1frame.dcm"},
 }  # fmt: skip
 

@@ -70,3 +70,49 @@ def test_an_object_without_identifiers_is_left_alone() -> None:
     sweep = sweep_for(Collector("P_1"))
     assert sweep.clean_text("Berg") == "Berg"
     assert sweep.clean_bytes(b"Berg") == b"Berg"
+
+
+# What is looked for, and what is too short or too common
+
+
+def words_of(kind: Kind, text: str) -> set[str]:
+    collector = Collector("P_1")
+    collector.add(kind, [text])
+    return {word.casefold() for word in collector.collected().words}
+
+
+@pytest.mark.parametrize(
+    "short",
+    ["1", "12", "123", "512", "1000", "2019", "T2", "A1", "A12", "MR", "mr", "TEST", "Head"],
+)
+def test_short_ids_small_numbers_and_common_words_are_not_looked_for(short: str) -> None:
+    assert words_of(Kind.ID, short) == set()
+
+
+@pytest.mark.parametrize(
+    "own", ["A123", "12345", "01019012345", "P-12", "1/23", "AB 1234", "Ø123", "19900101"]
+)
+def test_ids_of_four_characters_and_numbers_of_five_digits_are_looked_for(own: str) -> None:
+    assert words_of(Kind.ID, own) == {own.casefold()}
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("B^K", set()),
+        ("Li^Bo^A", set()),
+        ("Head^Test", set()),
+        ("Scan^Anonymous^MR", set()),
+        ("Berg^Kari^B", {"berg", "kari"}),
+        ("Berg-Vik^Åse-Marie", {"berg-vik", "berg", "vik", "åse-marie", "åse", "marie"}),
+        ("Berg, Kari", {"berg", "kari"}),
+        ("Berg.Kari", {"berg", "kari"}),
+        ("Berg;Nils/Kari (Moe)", {"berg", "nils", "kari", "moe"}),
+        ("O'Brien^Seán", {"o'brien", "seán"}),
+        ("A\N{COMBINING RING ABOVE}se", {"a\N{COMBINING RING ABOVE}se"}),
+        ("Yamada^Tarou=山田^太郎", {"yamada", "tarou", "山田", "太郎", "山田太郎"}),
+        ("Hong^Gildong=洪^吉洞=홍^길동", {"hong", "gildong", "吉洞", "洪吉洞", "길동", "홍길동"}),
+    ],
+)
+def test_the_parts_of_names_that_are_looked_for(name: str, wanted: set[str]) -> None:
+    assert words_of(Kind.NAME, name) == wanted

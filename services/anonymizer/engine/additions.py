@@ -18,29 +18,35 @@ _MANUFACTURER = 0x00080070
 ONLY_IF_MISSING = frozenset({_MANUFACTURER})
 """Of what `add_required` writes: what stays as it is where the object has it."""
 _CTP_CREATOR, _CTP = 0x00130010, "CTP"
+_CLEAN_CONTENT = "113104"
 # PS3.16 CID 7050
 _MEANINGS = {
     "113100": "Basic Application Confidentiality Profile",
     "113103": "Clean Graphics Option",
-    "113104": "Clean Structured Content Option",
+    _CLEAN_CONTENT: "Clean Structured Content Option",
     "113105": "Clean Descriptors Option",
     "113106": "Retain Longitudinal Temporal Information Full Dates Option",
     "113107": "Retain Longitudinal Temporal Information Modified Dates Option",
     "113108": "Retain Patient Characteristics Option",
     "113109": "Retain Device Identity Option",
     "113110": "Retain UIDs Option",
+    "113111": "Retain Safe Private Option",
     "113112": "Retain Institution Identity Option",
 }
 _ASCII_FORMS = str.maketrans({"ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "å": "a", "Å": "A"})
 
 
-def add_required(data_set: Dataset, settled: Context, had: Collection[int] = ()) -> None:
+def add_required(
+    data_set: Dataset, settled: Context, had: Collection[int] = (), *, content: bool = False
+) -> None:
     """Write the elements that every de-identified object carries into the top level.
 
     Parameters
     ----------
     had
         Which elements the original has.
+    content
+        Whether content items were cleaned.
     """
     plan, encodings = settled.plan, encodings_of(data_set)
 
@@ -73,7 +79,7 @@ def add_required(data_set: Dataset, settled: Context, had: Collection[int] = ())
         put(_MANUFACTURER, "LO", "")
     data_set.LongitudinalTemporalInformationModified = settled.dates
     data_set.DeidentificationMethodCodeSequence = Sequence(
-        [_code(value) for value in _options(rule_of(0x00120064), settled.dates)]
+        [_code(value) for value in _options(rule_of(0x00120064), settled.dates, content)]
     )
 
 
@@ -86,9 +92,9 @@ def remove_foreign_block(data_set: Dataset) -> None:
                 del data_set[tag]
 
 
-def _options(named: Rule, dates: str) -> list[str]:
+def _options(named: Rule, dates: str, content: bool) -> list[str]:
     """The options of PS3.15 E.3 that were applied to this object."""
-    codes = named.value.split("/")
+    codes = sorted({*named.value.split("/"), *([_CLEAN_CONTENT] if content else [])})
     if dates == "UNMODIFIED":
         codes = ["113106" if code == "113107" else code for code in codes]
     return codes

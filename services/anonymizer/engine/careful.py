@@ -9,22 +9,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import pydicom
 from pydicom import DataElement, Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
-from services.anonymizer.engine import additions, values
+from services.anonymizer.engine import additions, content, values
 from services.anonymizer.engine.actions import Decision, Do
 from services.anonymizer.engine.context import Context, context
 from services.anonymizer.engine.dates import malformed_date
 from services.anonymizer.engine.identity import AE_TITLES_IN_META, Collector, Kind, kind_of
-from services.anonymizer.engine.objects import ObjectUids, check
+from services.anonymizer.engine.objects import ObjectUids, check, check_permitted
+from services.anonymizer.engine.outline import Outline
 from services.anonymizer.engine.plan import Plan
 from services.anonymizer.engine.report import Change, Report, element_path
 from shared.errors import Reason, Reject
-from shared.header import read_header
 from shared.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 
@@ -40,15 +39,22 @@ def deidentify(
     Exception
         Whatever pydicom stumbles over in a hostile file.
     """
-    data_set = pydicom.dcmread(source)
-    if set(read_header(source).tags) != set(map(int, data_set.keys())):
-        # Two readers must see the same elements: where they differ, something could hide.
-        raise Reject(Reason.NOT_DEIDENTIFIABLE, "readers disagree on its elements")
+    with Outline(source) as outline:
+        data_set = outline.read()
+        if outline.tags != set(map(int, data_set.keys())):
+            # Two readers must see the same elements: where they differ, something could hide.
+            raise Reject(Reason.NOT_DEIDENTIFIABLE, "readers disagree on its elements")
+        _deidentify(data_set, plan, expected, report)
+        outline.write(data_set, target)
+
+
+def _deidentify(data_set: Dataset, plan: Plan, expected: ObjectUids | None, report: Report) -> None:
     found = ObjectUids(
         *(_text(data_set, keyword) for keyword in ("StudyInstanceUID", "SeriesInstanceUID",
                                                    "SOPInstanceUID"))
     )  # fmt: skip
     sop_class = _text(data_set, "SOPClassUID")
+    check_permitted(plan.profile, sop_class, data_set.file_meta.TransferSyntaxUID)
     check(found, sop_class, expected)
     collector = Collector(plan.participant)
     _collect(data_set, collector)
@@ -61,7 +67,6 @@ def deidentify(
         big_endian=not data_set.original_encoding[1],
     )
     _Object(data_set, settled, report).deidentify()
-    pydicom.dcmwrite(target, data_set, enforce_file_format=True)
 
 
 def _text(data_set: Dataset, keyword: str) -> str:
@@ -93,21 +98,27 @@ class _Object:
 
     def __init__(self, data_set: Dataset, settled: Context, report: Report) -> None:
         self._data_set, self._settled, self._report = data_set, settled, report
+        self._has_content = False
+        """Whether it has content items that were cleaned."""
 
     def deidentify(self) -> None:
         """Apply the table, add what must be there, and make the file meta information new."""
         had = frozenset(map(int, self._data_set.keys()))
         self._walk(self._data_set, ())
-        additions.add_required(self._data_set, self._settled, had)
+        additions.add_required(self._data_set, self._settled, had, content=self._has_content)
         self._renew_file_meta()
 
     def _walk(self, data_set: Dataset, place: tuple[int, ...]) -> None:
         additions.remove_foreign_block(data_set)
+        by_concept = content.decisions(data_set, self._settled.actions)
+        self._has_content |= bool(by_concept and place)
         for tag in list(data_set.keys()):
             vr = values.vr_of(data_set, tag)
             if vr != "SQ" and values.as_sequence(data_set, tag):
                 vr = "SQ"
-            decision = self._settled.actions.decide(tag, vr, _creator(data_set, tag))
+            decision = by_concept.get(tag) or self._settled.actions.decide(
+                tag, vr, _creator(data_set, tag)
+            )
             self._do(data_set, tag, decision, (*place, int(tag)))
 
     def _do(
@@ -181,10 +192,10 @@ class _Object:
 
 
 def _creator(data_set: Dataset, tag: BaseTag) -> str:
-    """The creator of the private block that `tag` is in (PS3.5 section 7.8.1)."""
-    if not tag.is_private or tag.element < 0x1000:
+    """The creator of the private block that `tag` is in, or opens (PS3.5 section 7.8.1)."""
+    if not (tag.is_private_creator or (tag.is_private and tag.element >= 0x1000)):
         return ""
-    block = Tag(tag.group, tag.element >> 8)
+    block = tag if tag.is_private_creator else Tag(tag.group, tag.element >> 8)
     if block not in data_set:
         return ""
     element: Any = data_set.get_item(block)

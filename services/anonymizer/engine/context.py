@@ -9,7 +9,7 @@ from services.anonymizer.engine.identity import Collected
 from services.anonymizer.engine.plan import Plan
 from services.anonymizer.engine.sweep import Sweep
 from services.anonymizer.engine.tokens import Tokens
-from services.anonymizer.engine.uids import released
+from services.anonymizer.engine.uids import keeps_uids, released
 from shared.profile import Profile
 
 _DATES_MODIFIED = 0x00280303
@@ -46,6 +46,9 @@ class Context:
         self.plan = plan
         self.identifiers = plan.identifiers(study_uid)
         map_uid: Callable[[str], str] = partial(released, self.identifiers, _ANY_TAG, None)
+        if keeps_uids(self.profile):
+            # Texts go on naming what keeps its name.
+            map_uid, found = str, replace(found, uids=frozenset())
         sweep = Sweep(found, plan.participant, map_uid)
         tokens = Tokens(sweep, map_uid, found.dates, plan.date_shift_days)
         self.actions = Actions(

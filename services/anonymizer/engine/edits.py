@@ -147,10 +147,10 @@ def header_edits(
         if start < skip:
             continue
         if head.vr == "SQ":
-            edit = None if start in replaced else _sequence_edit(prepared, record, data, found)
-            if edit is not None:
+            edit = _sequence_edit(prepared, record, data, found)
+            if edit is not None and start not in replaced:
                 edits.append(edit)
-            skip = edit[1] if edit else replaced.get(start, 0)
+            skip = replaced.get(start) or (edit[1] if edit else 0)
             continue
         element = data[start:end]
         new = remembered.get((creator, element), _NEVER_SEEN)

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from services.anonymizer.engine.edits import Prepared, applied, header_edits, prepared_for
 from services.anonymizer.engine.heads import Unsure
 from services.anonymizer.engine.identity import AE_TITLES_IN_META, Kind
-from services.anonymizer.engine.objects import ObjectUids, check
+from services.anonymizer.engine.objects import ObjectUids, check, check_permitted
 from services.anonymizer.engine.plan import Plan
 from services.anonymizer.engine.report import Report
 from services.anonymizer.engine.scanner import Found, Scanner, Short
@@ -71,6 +71,7 @@ def _scan(
     found = header.scan()
     uids = ObjectUids(*(_uid(found, tag) for tag in (_STUDY, _SERIES, _INSTANCE)))
     sop_class = _uid(found, _CLASS)
+    check_permitted(plan.profile, sop_class, header.syntax)
     check(uids, sop_class, expected)
     pixels_end = header.pixels_end(found.end)
     tail, tail_found = header.scan_tail(pixels_end)

@@ -26,7 +26,10 @@ _IDS = ("PatientID", "OtherPatientIDs", "AccessionNumber", "PatientBirthDate", "
         "RequestedProcedureID", "FillerOrderNumberImagingServiceRequest",
         "PlacerOrderNumberImagingServiceRequest")  # fmt: skip
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
-_SHORTEST_NAME, _SHORTEST_ID = 3, 4
+_SHORTEST_NAME, _SHORTEST_IDEOGRAPHIC, _SHORTEST_ID, _SHORTEST_NUMBER = 3, 2, 4, 5
+"""Characters. Shorter ones stand in descriptions, and as numbers in parameters, by chance."""
+_IDEOGRAPHIC = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
+_BETWEEN_NAMES = re.compile(r"[\s^,;:.()\[\]/|*&+\"_]+")
 _MOST = 200
 """More identifiers than any object has; searching for thousands would take for ever."""
 
@@ -99,10 +102,10 @@ class Collector:
         """Take in the values of one element."""
         for text in filter(None, texts):
             if kind is Kind.NAME:
-                for part in re.split(r"[\^=,\s]+", text):
-                    self._add_words([part, *part.split("-")], _SHORTEST_NAME)
+                for group in text.split("="):
+                    self._add_name(group)
             elif kind is Kind.ID:
-                self._add_words([text], _SHORTEST_ID)
+                self._add_words([text], _SHORTEST_NUMBER if text.isdigit() else _SHORTEST_ID)
             elif kind is Kind.UID:
                 if not is_uid_like(text):  # those are found by their looks
                     self._uids.add(text)
@@ -124,6 +127,15 @@ class Collector:
         if len(self._words) + len(self._uids) > _MOST:
             raise Reject(Reason.NOT_DEIDENTIFIABLE, f"more than {_MOST} identifiers")
         return Collected(*map(frozenset, (self._words, self._uids, self._dates, self._encodings)))
+
+    def _add_name(self, group: str) -> None:
+        """Take in one component group of a name (PS3.5 6.2.1)."""
+        parts = _BETWEEN_NAMES.split(group)
+        if _IDEOGRAPHIC.search(group):
+            self._add_words([*parts, "".join(parts)], _SHORTEST_IDEOGRAPHIC)
+        else:
+            for part in parts:
+                self._add_words([part, *part.split("-")], _SHORTEST_NAME)
 
     def _add_words(self, words: Iterable[str], shortest: int) -> None:
         for word in words:

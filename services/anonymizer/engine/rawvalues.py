@@ -38,6 +38,8 @@ class RawValues:
         raw = element[value:]
         if decision.do is Do.HOLD:
             raise Reject(Reason.NOT_DEIDENTIFIABLE, decision.why)
+        if decision.do is Do.CONTENT:
+            raise Unsure
         if raw.startswith(_ITEM_TAGS):
             raise Unsure  # items, though the VR does not say so
         if decision.do is Do.LEAVE:
@@ -82,9 +84,11 @@ class RawValues:
         return head.unknown and not self._implicit
 
     def _written(self, head: Head, value: str) -> bytes:
+        if self._disguised(head):
+            raise Unsure
         if not value:
             return b""
-        if not value.isascii() or self._disguised(head) or head.vr not in _ENCODED | _PLAIN:
+        if not value.isascii() or head.vr not in _ENCODED | _PLAIN:
             raise Unsure
         return _padded(value.encode("ascii"), head.vr)
 

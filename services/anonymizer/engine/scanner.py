@@ -71,6 +71,11 @@ class _Frame:
     last: int = -1
 
 
+def _block(tag: int) -> int:
+    """Group and block that a private element is in, or that a private creator opens."""
+    return tag >> 8 if tag & 0xFFFF > 0xFF else tag >> 16 << 8 | tag & 0xFF
+
+
 class Scanner:
     """One pass over the bytes of a data set.
 
@@ -144,7 +149,7 @@ class Scanner:
                 found.starts.append(position)
             if head.private:
                 head = self._private(frame, head, value, length)
-            creator = frame.creators.get(head.tag >> 8, "") if head.private else ""
+            creator = frame.creators.get(_block(head.tag), "") if head.private else ""
             if head.vr == "SQ":
                 if head.unknown and not self._implicit:
                     raise Unsure
@@ -232,9 +237,7 @@ class Scanner:
             creator = self._data[value : value + length].strip(b" \0")
             if not creator.isascii() or (head.tag == _CTP_CREATOR and creator != b"CTP"):
                 raise Unsure
-            # By group and block: the element's tag without its last two digits.
-            block = head.tag >> 16 << 8 | number
-            frame.creators[block] = creator.decode().partition("\\")[0].strip()
+            frame.creators[_block(head.tag)] = creator.decode().partition("\\")[0].strip()
         elif number >= 0x1000 and head.unknown:
             return resolved_head(head.tag, frame.creators.get(head.tag >> 8, ""), long=head.long)
         return head

@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import re2
-from pydicom._uid_dict import UID_dictionary
 
 from services.anonymizer.engine.dates import shifted
+from services.anonymizer.engine.uids import is_registered
 
 _SHORTEST_UID, _LONGEST_UID = 16, 128
 """An IP address has at most 15 characters, a version number hardly ever more. 64 are legal (PS3.5
@@ -25,7 +25,6 @@ _UID = re.compile(
     r"|(?:[01]\.[1-3]?[0-9]|2\.[1-4]?[0-9])(?:\.(?:0|[1-9][0-9]*)){4,}"
 )
 _UNUSUAL_SHORTEST = 20
-_REGISTERED = "1.2.840.10008."
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _TIME_AFTER = re.compile(
     rb"(?:(?:[01][0-9]|2[0-3])(?:[0-5][0-9](?:[0-5][0-9][0-9]{0,6})?)?)?(?![0-9])"
@@ -83,9 +82,7 @@ class Tokens:
 
     def map_uid(self, uid: str) -> str:
         """The released UID for `uid`, unless it is registered."""
-        if uid in UID_dictionary or uid.startswith(_REGISTERED):
-            return uid
-        return self._map(uid)
+        return uid if is_registered(uid) else self._map(uid)
 
     def moved(self, date: str) -> str | None:
         """A DA or DT value moved; None where it can't be."""

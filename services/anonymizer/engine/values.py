@@ -24,7 +24,10 @@ def vr_of(data_set: Dataset, tag: BaseTag) -> str:
         if element.length == UNDEFINED:
             return "SQ"
         try:
-            return dictionary_VR(tag).split(" ")[0]
+            vr = dictionary_VR(tag).split(" ")[0]
+            # A dictionary's sequence whose bytes are no items is bytes.
+            fits = vr != "SQ" or not element.value or element.value.startswith(_ITEM_TAGS)
+            return vr if fits else "UN"
         except KeyError:
             return str(_converted(data_set, tag).VR) if tag.is_private else "UN"
     return str(element.VR)
