@@ -72,6 +72,6 @@ def refusals(
         found.append(Refusal("participant", Objection.PARTICIPANT_IS_ORIGINAL))
     if event not in (project.events or [""]):
         found.append(Refusal("event", Objection.EVENT_UNKNOWN))
-    if site not in (project.sites or [""]) and site:
+    if site and site not in project.sites:
         found.append(Refusal("site", Objection.SITE_UNKNOWN))
     return found
