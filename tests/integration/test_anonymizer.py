@@ -122,7 +122,9 @@ async def test_what_can_not_be_deidentified_is_held_alone(
     assert states == [DeliveryState.ANONYMIZED, DeliveryState.HELD, DeliveryState.ANONYMIZED]
     (finding,) = await rows(any_runtime, Finding)
     assert finding.reason == Reason.NOT_DEIDENTIFIABLE
-    assert finding.evidence == {"detail": "an encapsulated document"}
+    assert finding.evidence == {
+        "detail": "an encapsulated document: the project does not permit it"
+    }
     held = (await rows(any_runtime, Delivery))[1]
     assert not list(any_runtime.settings.spool_path.glob(f"released/*/*/{held.released_sop_uid}*"))
 

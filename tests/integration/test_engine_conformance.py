@@ -75,7 +75,8 @@ def run(tool: str, package: str, *arguments: str | Path) -> subprocess.Completed
 def complaints(text: str) -> Counter[str]:
     """Lines that complain, without the values that they quote."""
     lines = (line for line in text.splitlines() if re.search(r"\b([WEF]:|Error|Abort)", line))
-    return Counter(re.sub(r"<[0-9. ]*>|[0-9]{3,}", "<>", line) for line in lines)
+    values = r"<[0-9. ]*>|(?<=UID )[0-9.]+|[0-9]{3,}"
+    return Counter(re.sub(values, "<>", line) for line in lines)
 
 
 def leaves(raw: Raw) -> list[tuple[str, bytes]]:

@@ -17,6 +17,14 @@ _TEXT, _NAME = BaseTag(0x0040A160), BaseTag(0x0040A123)
 _VALUES = (BaseTag(0x0040A120), BaseTag(0x0040A121), BaseTag(0x0040A122), _NAME, _TEXT)
 """DateTime, Date, Time, PersonName, TextValue."""
 _VALUE_TYPE = BaseTag(0x0040A040)
+_VALUE_TYPES = [
+    [term]
+    for term in (
+        "CODE", "COMPOSITE", "CONTAINER", "DATE", "DATETIME", "IMAGE", "NUM", "PNAME", "SCOORD",
+        "SCOORD3D", "TABLE", "TCOORD", "TEXT", "TIME", "UIDREF", "WAVEFORM",
+    )
+]  # fmt: skip
+"""The defined terms (PS3.3 table C.17.3-7), whatever somebody is called."""
 
 
 def decisions(item: Dataset, actions: Actions) -> dict[BaseTag, Decision]:
@@ -29,9 +37,14 @@ def decisions(item: Dataset, actions: Actions) -> dict[BaseTag, Decision]:
     name = _concept_name(item)
     found = {tag: _decision(item, tag, name, actions) for tag in _VALUES if tag in item}
     if _VALUE_TYPE in item:
-        vr = values.vr_of(item, _VALUE_TYPE)
-        found[_VALUE_TYPE] = actions.kept(_VALUE_TYPE, vr, "a content item")
+        found[_VALUE_TYPE] = _of_value_type(item, actions)
     return found
+
+
+def _of_value_type(item: Dataset, actions: Actions) -> Decision:
+    if values.texts_of(item, _VALUE_TYPE)[:1] in _VALUE_TYPES:
+        return Decision(Do.LEAVE, "structure")
+    return actions.kept(_VALUE_TYPE, values.vr_of(item, _VALUE_TYPE), "a content item")
 
 
 def _concept_name(item: Dataset) -> tuple[str, str]:
