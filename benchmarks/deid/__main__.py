@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.deid import workloads
-from benchmarks.deid.contestants import Contestant, contestants
+from benchmarks.deid.contestants import Contestant, Scaling, copying, peers, sluse
 
 RESULTS = Path(__file__).parent / "results.md"
 LONGEST_RUN = 1200
@@ -43,50 +43,95 @@ class Round:
     """CPU seconds of a run over one file."""
 
 
+@dataclass(frozen=True)
+class Folders:
+    """The originals of one kind."""
+
+    kind: str
+    everything: Path
+    files: int
+    part: Path
+    """For the slow ones."""
+    files_of_part: int
+    single: Path
+
+    def of(self, one: Contestant) -> tuple[Path, int]:
+        """What a contestant does, and how many files that is."""
+        return (self.part, self.files_of_part) if one.slow else (self.everything, self.files)
+
+
+Rounds = dict[str, list[Round]]
+"""By contestant."""
+
+
 def main() -> int:
     options = _options()
     _adopt()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sluse-bench-", dir=options.scratch) as name:
         scratch = Path(name)
-        taking_part = contestants(scratch, options.processes, peers=not options.no_peers)
-        report = [f"# De-identification, {options.files} files, {os.cpu_count()} cores"]
-        sizes = {"ct": options.files, "mr": options.files, "enhanced": max(options.files // 40, 3)}
-        for kind, files in sizes.items():
-            source, single = scratch / kind, scratch / f"{kind}-one"
-            source.mkdir()
-            getattr(workloads, kind)(source, files)
-            single.mkdir()
-            shutil.copy(source / "000000.dcm", single)
-            rounds: dict[str, list[Round]] = defaultdict(list)
+        scaling = sluse(scratch, options.processes)
+        taking_part = [
+            copying(),
+            *(one for kind in scaling for one in kind.with_processes.values()),
+        ]
+        taking_part += [] if options.no_peers else peers(scratch)
+        report = [f"# De-identification, {os.cpu_count()} cores"]
+        for kind in options.kinds:
+            folders = _made(kind, options, scratch)
+            rounds: Rounds = defaultdict(list)
             for number in range(options.rounds):
                 if number and time.monotonic() - began > options.minutes * 60:
                     break
                 for one in _turned(taking_part, number):
-                    if measured := _round(one, source, single, files, scratch):
+                    if measured := _round(one, folders, scratch):
                         rounds[one.name].append(measured)
-            title = f"{kind}: {files} files, {workloads.describe(source / '000000.dcm')}"
-            report += ["", f"## {title}", "", *_table(taking_part, rounds)]
-            print("\n".join(report[-len(_table(taking_part, rounds)) - 2 :]), flush=True)
-            shutil.rmtree(source)
+            about = workloads.describe(folders.everything / "000000.dcm")
+            tables = ["", f"## {kind}: {folders.files} files, {about}", ""]
+            tables += [*_table(taking_part, rounds, folders), "", *_scaling(scaling, rounds)]
+            print("\n".join(tables), flush=True)
+            report += tables
+            shutil.rmtree(folders.everything)
     if options.write:
         RESULTS.write_text("\n".join(report) + "\n", encoding="utf-8")
     return 0
 
 
+def _made(kind: str, options: argparse.Namespace, scratch: Path) -> Folders:
+    """Make the originals; the part and the single one are links to the first of them."""
+    share = workloads.SHARES[kind]
+    files, part = max(options.files // share, 3), max(options.peer_files // share, 2)
+    folders = Folders(kind, scratch / kind, files, scratch / f"{kind}-part", min(files, part),
+                      scratch / f"{kind}-one")  # fmt: skip
+    for folder in (folders.everything, folders.part, folders.single):
+        folder.mkdir()
+    getattr(workloads, kind)(folders.everything, files)
+    originals = sorted(folders.everything.iterdir())
+    for original in originals[: folders.files_of_part]:
+        (folders.part / original.name).hardlink_to(original)
+    (folders.single / originals[0].name).hardlink_to(originals[0])
+    return folders
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.deid", description=__doc__)
-    parser.add_argument("--files", type=int, default=2000, help="CT and MR files (2000)")
+    parser.add_argument("--files", type=int, default=2000,
+                        help="CT and MR files; a tenth of that enhanced ones (2000)")  # fmt: skip
+    parser.add_argument("--peer-files", type=int, default=100,
+                        help="how many of them the peers do (100)")  # fmt: skip
+    parser.add_argument("--kinds", nargs="+", choices=list(workloads.SHARES),
+                        default=list(workloads.SHARES), help="which folders")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
     parser.add_argument("--minutes", type=float, default=20,
                         help="no new round is begun after so many (20)")  # fmt: skip
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--scratch", type=Path, help="where some 4 GB are free (TMPDIR)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1,
+                        help="the most that Sluse is given (one per core)")  # fmt: skip
+    parser.add_argument("--scratch", type=Path, help="where some 3 GB are free (TMPDIR)")
     parser.add_argument("--no-peers", action="store_true", help="only cp and Sluse")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
     options = parser.parse_args()
-    if options.files < 2:
-        parser.error("--files: at least 2, for the start is measured with one")
+    if min(options.files, options.peer_files) < 2:
+        parser.error("--files, --peer-files: at least 2, for the start is measured with one")
     return options
 
 
@@ -96,8 +141,9 @@ def _turned(taking_part: list[Contestant], by: int) -> list[Contestant]:
     return taking_part[by:] + taking_part[:by]
 
 
-def _round(one: Contestant, source: Path, single: Path, files: int, scratch: Path) -> Round | None:
-    short = _run(one, single, scratch)
+def _round(one: Contestant, folders: Folders, scratch: Path) -> Round | None:
+    source, files = folders.of(one)
+    short = _run(one, folders.single, scratch)
     long = _run(one, source, scratch)
     if short is None or long is None or (short.copies, long.copies) != (1, files):
         print(f"{one.name} did not copy all files", file=sys.stderr)
@@ -149,28 +195,48 @@ def _children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _table(taking_part: list[Contestant], rounds: dict[str, list[Round]]) -> list[str]:
+def _table(taking_part: list[Contestant], rounds: Rounds, folders: Folders) -> list[str]:
     lines = [
-        "| | CPU ms/file | of cp | files/s | of cp | start, CPU s | rounds |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        "| | files | CPU ms/file | of cp | files/s | of cp | start, CPU s | rounds |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     if not rounds[taking_part[0].name]:
         return [*lines, "| nothing to compare with: cp failed |"]
     plain = _medians(rounds[taking_part[0].name])
     for one in taking_part:
+        files = folders.of(one)[1]
         if not rounds[one.name]:
-            lines.append(f"| {one.name} | failed | | | | | 0 |")
+            lines.append(f"| {one.name} | {files} | failed | | | | | 0 |")
             continue
         own = _medians(rounds[one.name])
         if min(own.cpu, own.wall, plain.cpu, plain.wall) <= 0:
             # The start varies by more than so few files cost.
-            lines.append(f"| {one.name} | too few files | | | | {own.start:.2f} | |")
+            lines.append(f"| {one.name} | {files} | too few | | | | {own.start:.2f} | |")
             continue
         lines.append(
-            f"| {one.name} | {own.cpu * 1000:.2f} | {own.cpu / plain.cpu:.2f} "
+            f"| {one.name} | {files} | {own.cpu * 1000:.2f} | {own.cpu / plain.cpu:.2f} "
             f"| {1 / own.wall:.1f} | {plain.wall / own.wall:.3f} "
             f"| {own.start:.2f} | {len(rounds[one.name])} |"
         )
+    return lines
+
+
+def _scaling(scaling: list[Scaling], rounds: Rounds) -> list[str]:
+    """What more processes gain, round by round: the machine is never the same for long."""
+    lines = ["| | processes | files/s | of one process |", "|---|--:|--:|--:|"]
+    for kind in scaling:
+        single = rounds[kind.with_processes[1].name]
+        for number, one in kind.with_processes.items():
+            pairs = [
+                (own.wall, alone.wall / own.wall)
+                for own, alone in zip(rounds[one.name], single, strict=False)
+                if min(own.wall, alone.wall) > 0
+            ]
+            if len(pairs) < len(rounds[one.name]) or not pairs:
+                lines.append(f"| {kind.name} | {number} | too few files | |")
+            else:
+                wall, gain = (statistics.median(values) for values in zip(*pairs, strict=True))
+                lines.append(f"| {kind.name} | {number} | {1 / wall:.1f} | {gain:.2f} |")
     return lines
 
 

@@ -10,15 +10,20 @@ from pathlib import Path
 Command = Callable[[Path, Path], list[str]]
 """From the folders of the originals and of the copies (not there yet) to the command line."""
 
-# The engine alone: no durable writes, no report, no pool of processes.
+# The engine alone: no durable writes, no report. Each process takes its share of the files.
 _ENGINE = """
+import os
 import sys
 from pathlib import Path
 from services.anonymizer.engine import Plan, deidentify
 plan = Plan(project="BENCH", key=bytes(range(32)), participant="BENCH_001", date_shift_days=-37)
-for source in Path(sys.argv[1]).iterdir():
+processes = int(sys.argv[3])
+number = next((one for one in range(1, processes) if not os.fork()), 0)
+for source in sorted(Path(sys.argv[1]).iterdir())[number::processes]:
     with (Path(sys.argv[2]) / source.name).open("wb") as target:
         deidentify(source, target, plan)
+if not number and any(os.wait()[1] for _ in range(1, processes)):
+    sys.exit(1)
 """
 # deid has no command that de-identifies: these are the calls of its documentation.
 _DEID = """
@@ -38,47 +43,75 @@ class Contestant:
     command: Command
     needs_target: bool = False
     """Whether the folder of the copies must be there before."""
+    slow: bool = False
+    """Whether a part of the files is enough to measure it."""
 
 
-def contestants(scratch: Path, processes: int, peers: bool) -> list[Contestant]:
-    """Plain copying, Sluse alone and with all processes, and the peers, freshly installed."""
-    key = scratch / "key"
-    found = [
-        Contestant("cp -r", lambda source, target: ["cp", "-r", str(source), str(target)]),
-        Contestant(
-            "Sluse's engine",
-            lambda source, target: [sys.executable, "-c", _ENGINE, str(source), str(target)],
-            needs_target=True,
-        ),
-        Contestant("Sluse, 1 process", _sluse(key, 1)),
-    ]
-    if processes > 1:
-        found.append(Contestant(f"Sluse, {processes} processes", _sluse(key, processes)))
-    if peers:
-        dicognito, anonymizer, deid = (
-            _installed(scratch, name) for name in ("dicognito", "dicom-anonymizer", "deid")
+@dataclass(frozen=True)
+class Scaling:
+    """What does the same with more and more processes."""
+
+    name: str
+    with_processes: dict[int, Contestant]
+
+
+def sluse(scratch: Path, most: int) -> list[Scaling]:
+    """Sluse's engine alone, and its command: with 1, 2, 4 and so on up to `most` processes."""
+    numbers = sorted({*(1 << power for power in range(most.bit_length() - 1)), most})
+    engine = {
+        number: Contestant(
+            f"Sluse's engine, {_counted(number)}", _engine(number), needs_target=True
         )
-        found += [
-            Contestant(
-                _version(dicognito, "dicognito"),
-                lambda source, target: [
-                    str(dicognito / "python"), "-m", "dicognito", "--quiet",
-                    "-o", str(target), str(source)],
-            ),
-            Contestant(
-                _version(anonymizer, "dicom-anonymizer"),
-                lambda source, target: [
-                    str(anonymizer / "dicom-anonymizer"), str(source), str(target)],
-                needs_target=True,
-            ),
-            Contestant(
-                _version(deid, "deid"),
-                lambda source, target: [
-                    str(deid / "python"), "-c", _DEID, str(source), str(target)],
-                needs_target=True,
-            ),
-        ]  # fmt: skip
-    return found
+        for number in numbers
+    }
+    command = {
+        number: Contestant(f"sluse deidentify, {_counted(number)}", _sluse(scratch / "key", number))
+        for number in numbers
+    }
+    return [Scaling("Sluse's engine", engine), Scaling("sluse deidentify", command)]
+
+
+def _counted(processes: int) -> str:
+    return f"{processes} process{'es' if processes > 1 else ''}"
+
+
+def copying() -> Contestant:
+    """Plain copying."""
+    return Contestant("cp -r", lambda source, target: ["cp", "-r", str(source), str(target)])
+
+
+def peers(scratch: Path) -> list[Contestant]:
+    """The peers, freshly installed."""
+    dicognito, anonymizer, deid = (
+        _installed(scratch, name) for name in ("dicognito", "dicom-anonymizer", "deid")
+    )
+    return [
+        Contestant(
+            _version(dicognito, "dicognito"),
+            lambda source, target: [
+                str(dicognito / "python"), "-m", "dicognito", "--quiet",
+                "-o", str(target), str(source)],
+            slow=True,
+        ),
+        Contestant(
+            _version(anonymizer, "dicom-anonymizer"),
+            lambda source, target: [str(anonymizer / "dicom-anonymizer"), str(source), str(target)],
+            needs_target=True,
+            slow=True,
+        ),
+        Contestant(
+            _version(deid, "deid"),
+            lambda source, target: [str(deid / "python"), "-c", _DEID, str(source), str(target)],
+            needs_target=True,
+            slow=True,
+        ),
+    ]  # fmt: skip
+
+
+def _engine(processes: int) -> Command:
+    return lambda source, target: [
+        sys.executable, "-c", _ENGINE, str(source), str(target), str(processes),
+    ]  # fmt: skip
 
 
 def _sluse(key: Path, workers: int) -> Command:

@@ -9,6 +9,8 @@ from pydicom.uid import UID, generate_uid
 
 from demo.phantoms import Maker
 
+SHARES = {"ct": 1, "mr": 1, "enhanced": 10}
+"""The folders, and of each which part of the files is made: one enhanced image holds hundreds."""
 CT_TOP_LEVEL = 179
 """As many top-level elements as a real scanner's CT slice has."""
 _ENHANCED_MR = UID("1.2.840.10008.5.1.4.1.1.4.1")
@@ -87,12 +89,17 @@ def mr(folder: Path, files: int) -> None:
 
 
 def enhanced(folder: Path, files: int) -> None:
-    """Enhanced multi-frame MR: 64 by 64, and more than 3,000 nested elements a file."""
+    """A dynamic series of enhanced MR: 64 by 64, and more than 3,000 nested elements a file.
+
+    Each file is one point in time: all its frames say when, and nothing else in them varies.
+    """
     image = Maker(3, size=128).mr(1).instances[0]
     image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = _ENHANCED_MR
     image.NumberOfFrames = str(_FRAMES)
-    image.PerFrameFunctionalGroupsSequence = Sequence([_frame(number) for number in range(_FRAMES)])
     for number in range(files):
+        image.PerFrameFunctionalGroupsSequence = Sequence(
+            _frame(frame, point=number) for frame in range(_FRAMES)
+        )
         image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = _uid(90_000 + number)
         image.InstanceNumber = str(number + 1)
         image.PixelData = np.random.default_rng(number).bytes(64 * 64 * 2 * _FRAMES)
@@ -100,15 +107,15 @@ def enhanced(folder: Path, files: int) -> None:
         image.save_as(folder / f"{number:06}.dcm", enforce_file_format=True)
 
 
-def _frame(number: int) -> Dataset:
+def _frame(number: int, point: int) -> Dataset:
     """One frame's functional groups (PS3.3 C.7.6.16), 26 elements."""
-    moment = f"20210304101{number // 60}{number % 60:02}.5"
+    moment = f"20210304{10 + point // 1200:02}{point // 20 % 60:02}{point % 20 * 3:02}.{number:03}"
     frame = Dataset()
-    for sequence, content in {
+    groups: dict[str, dict[str, object]] = {
         "FrameContentSequence": {
             "FrameAcquisitionDateTime": moment, "FrameReferenceDateTime": moment,
             "FrameAcquisitionDuration": 40.0, "StackID": "1", "InStackPositionNumber": number + 1,
-            "TemporalPositionIndex": 1, "FrameAcquisitionNumber": 1},
+            "TemporalPositionIndex": point + 1, "FrameAcquisitionNumber": 1},
         "PlanePositionSequence": {"ImagePositionPatient": ["0", "0", str(number)]},
         "PlaneOrientationSequence": {"ImageOrientationPatient": ["1", "0", "0", "0", "1", "0"]},
         "PixelMeasuresSequence": {"PixelSpacing": ["3", "3"], "SliceThickness": "2"},
@@ -117,7 +124,8 @@ def _frame(number: int) -> Dataset:
         "FrameVOILUTSequence": {"WindowCenter": "400", "WindowWidth": "800"},
         "ReferencedImageSequence": {"ReferencedSOPClassUID": _ENHANCED_MR,
                                     "ReferencedSOPInstanceUID": _uid(number % 7)},
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for sequence, content in groups.items():
         item = Dataset()
         for keyword, value in content.items():
             setattr(item, keyword, value)

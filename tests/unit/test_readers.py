@@ -67,8 +67,8 @@ def assert_equal(one: bytes, other: bytes) -> None:
 
 def _flat(data_set: Dataset, place: tuple[int, ...] = ()) -> list[tuple[object, ...]]:
     found: list[tuple[object, ...]] = []
-    for tag in list(data_set.keys()):
-        raw = data_set.get_item(tag)
+    # All at once: to read a sequence, pydicom converts elements outside of it.
+    for tag, raw in [(tag, data_set.get_item(tag)) for tag in data_set.keys()]:  # noqa: SIM118
         if raw.VR == "SQ" or (raw.VR is None and data_set[tag].VR == "SQ"):
             for number, item in enumerate(data_set[tag].value or ()):
                 found += _flat(item, (*place, int(tag), number))

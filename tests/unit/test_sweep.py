@@ -1,6 +1,9 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.anonymizer.engine.identity import Collector, Kind
+from services.anonymizer.engine import sweep as sweep_module
+from services.anonymizer.engine.identity import Collected, Collector, Kind
 from services.anonymizer.engine.sweep import Sweep
 from shared.identity import keyed_uid
 
@@ -116,3 +119,23 @@ def test_ids_of_four_characters_and_numbers_of_five_digits_are_looked_for(own: s
 )
 def test_the_parts_of_names_that_are_looked_for(name: str, wanted: set[str]) -> None:
     assert words_of(Kind.NAME, name) == wanted
+
+
+_WORDS = ["Berg", "Åse", "ødegård", "ß-Test", "a.b c", "S#-~&%", "ΑΒΓ", "山田", "01019012345"]
+_ENCODINGS = ["latin-1", "utf-8", "iso8859_7", "shift_jis", "utf-16-le", "utf-16-be"]
+
+
+@given(st.lists(st.sampled_from(_WORDS), max_size=4, unique=True), st.data())
+def test_no_identifier_in_bytes_escapes_the_quick_look(
+    words: list[str], data: st.DataObject
+) -> None:
+    sweep = Sweep(
+        Collected(frozenset(words), frozenset(), frozenset(), frozenset(_ENCODINGS)), "P_1", str
+    )
+    cases = st.sampled_from([str, str.lower, str.upper, str.title, str.swapcase])
+    encoded = st.builds(
+        lambda word, case, encoding: case(word).encode(encoding, "ignore"),
+        st.sampled_from(_WORDS), cases, st.sampled_from(_ENCODINGS),
+    )  # fmt: skip
+    raw = b"".join(data.draw(st.lists(st.one_of(encoded, st.binary(max_size=4)), max_size=6)))
+    assert sweep.clean_bytes(raw) == sweep._in_bytes.sub(sweep_module._overwritten, raw)

@@ -7,6 +7,7 @@ import struct
 from bisect import bisect_left
 from functools import lru_cache
 from itertools import accumulate
+from operator import itemgetter
 
 from pydicom import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -16,17 +17,19 @@ from services.anonymizer.engine import additions
 from services.anonymizer.engine.actions import SPECIFIC_CHARACTER_SET, Decision, Do
 from services.anonymizer.engine.context import Context, context
 from services.anonymizer.engine.dates import malformed_date
+from services.anonymizer.engine.found import Found
 from services.anonymizer.engine.heads import Head, Unsure
 from services.anonymizer.engine.identity import Collector, Kind
 from services.anonymizer.engine.plan import Plan
 from services.anonymizer.engine.rawvalues import RawValues, codecs_of
 from services.anonymizer.engine.report import Report
-from services.anonymizer.engine.scanner import Found, Record
+from services.anonymizer.engine.scanner import Scanner
 from shared.errors import Reason, Reject
 
 Edit = tuple[int, int, bytes]
 """Replace the bytes from start to stop."""
 
+_place = itemgetter(0, 1)
 _INSTANCE = 0x00080018
 _LONG = struct.Struct("<L")
 _REMEMBERED_VALUE = 1 << 16
@@ -47,14 +50,14 @@ class Prepared:
     """
 
     def __init__(self, settled: Context, character_set: bytes, *, implicit: bool) -> None:
-        self._settled = settled
+        self._settled, self._implicit = settled, implicit
         self._values = RawValues(character_set, implicit=implicit)
         self.added = _added(settled, character_set, implicit=implicit)
         self.remembered: dict[tuple[str, bytes], bytes | None] = {}
         """What `renewed` gave, by creator and element."""
         self._size = 0
-        self.malformed: set[tuple[str, bytes]] = set()
-        """Elements with a date that is none."""
+        self.malformed: dict[tuple[str, bytes], list[str]] = {}
+        """What is reported of elements with a date that is none."""
 
     def released_instance(self, uid: str) -> str:
         """The released SOPInstanceUID for the original one."""
@@ -76,7 +79,15 @@ class Prepared:
         if key in self.remembered:
             return self.remembered[key]
         decision = self.decide(head, creator)
-        new = self._values.renewed(decision, head, element, value)
+        warnings: list[str] = []
+        if decision.do is Do.DESCEND:
+            new, warnings = self._descended(element, value)
+        elif head.vr == "SQ":
+            new = _whole_sequence(decision, element[:value])
+        else:
+            new = self._values.renewed(decision, head, element, value)
+            if decision.is_date and new is not None and self._lost(head, element, new, value):
+                warnings.append(malformed_date(head.tag))
         if len(element) <= _REMEMBERED_VALUE:
             self._size += len(element) + len(new or b"") + _OVERHEAD
             if self._size > _REMEMBERED:
@@ -85,11 +96,21 @@ class Prepared:
                 self.malformed.clear()
                 self._size = 0
             self.remembered[key] = new
-        if decision.is_date and new is not None and self._lost(head, element, new, value):
-            self.malformed.add(key)
+        if warnings:
+            self.malformed[key] = warnings
         return new
 
+    def _descended(self, sequence: bytes, value: int) -> tuple[bytes | None, list[str]]:
+        """A sequence whose items' elements are decided one by one, and what is reported of it."""
+        report = Report()
+        found = Scanner(sequence, implicit=self._implicit, complete=True).scan_sequence(value)
+        edits = header_edits(sequence, found, self, report, add=False)
+        new = b"".join(applied(sequence, 0, len(sequence), edits)) if edits else None
+        return new, report.warnings
+
     def _lost(self, head: Head, element: bytes, new: bytes, value: int) -> bool:
+        if len(new) == len(element) and b"\\" not in element:
+            return False  # the only value is as long as it was
         before, after = (self._values.texts(head, one[value:]) for one in (element, new))
         return sum(map(bool, before or ())) > sum(map(bool, after or ()))
 
@@ -146,11 +167,13 @@ def header_edits(
         head, creator, start, value, end = record
         if start < skip:
             continue
-        if head.vr == "SQ":
-            edit = _sequence_edit(prepared, record, data, found)
-            if edit is not None and start not in replaced:
-                edits.append(edit)
-            skip = replaced.get(start) or (edit[1] if edit else 0)
+        if head.vr == "SQ" and (not end or start in replaced):
+            new = _whole_sequence(prepared.decide(head, creator), data[start:value])
+            skip = 0 if new is None else end or found.ends[start]
+            if start in replaced:
+                skip = replaced[start]
+            elif new is not None:
+                edits.append((start, skip, new))
             continue
         element = data[start:end]
         new = remembered.get((creator, element), _NEVER_SEEN)
@@ -159,17 +182,12 @@ def header_edits(
         if new is None or start in replaced:
             continue
         edits.append((start, end, new))
-        if (creator, element) in prepared.malformed:
-            report.warnings.append(malformed_date(head.tag))
+        report.warnings += prepared.malformed.get((creator, element), ())
     edits.sort(key=_place)
     lengths = _lengths(found, edits)
     if lengths:
         edits = sorted(edits + lengths, key=_place)
     return edits
-
-
-def _place(edit: Edit) -> tuple[int, int]:
-    return edit[0], edit[1]
 
 
 def _insertions(found: Found, added: list[tuple[int, bytes]]) -> tuple[list[Edit], dict[int, int]]:
@@ -188,19 +206,16 @@ def _insertions(found: Found, added: list[tuple[int, bytes]]) -> tuple[list[Edit
     return edits, replaced
 
 
-def _sequence_edit(prepared: Prepared, record: Record, data: bytes, found: Found) -> Edit | None:
-    """What becomes of a sequence as a whole; None when its items are looked at one by one."""
-    head, creator, start, value, _ = record
-    end = found.ends[start]
-    decision = prepared.decide(head, creator)
+def _whole_sequence(decision: Decision, header: bytes) -> bytes | None:
+    """What takes the place of a sequence; None when its items are looked at one by one."""
     if decision.do is Do.DESCEND:
         return None
     if decision.do is Do.REMOVE:
-        return start, end, b""
+        return b""
     if decision.do is Do.HOLD:
         raise Reject(Reason.NOT_DEIDENTIFIABLE, decision.why)
     if decision.do is Do.WRITE and not decision.value:
-        return start, end, data[start : value - 4] + bytes(4)
+        return header[:-4] + bytes(4)
     raise Unsure
 
 

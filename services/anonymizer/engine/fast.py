@@ -9,13 +9,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
+from services.anonymizer.engine.copying import copy
 from services.anonymizer.engine.edits import Prepared, applied, header_edits, prepared_for
+from services.anonymizer.engine.found import Found
 from services.anonymizer.engine.heads import Unsure
 from services.anonymizer.engine.identity import AE_TITLES_IN_META, Kind
 from services.anonymizer.engine.objects import ObjectUids, check, check_permitted
 from services.anonymizer.engine.plan import Plan
 from services.anonymizer.engine.report import Report
-from services.anonymizer.engine.scanner import Found, Scanner, Short
+from services.anonymizer.engine.scanner import Scanner, Short
+from services.anonymizer.engine.sequences import Sequences
 from services.anonymizer.engine.templates import Scanned, Templates
 from services.anonymizer.engine.tokens import is_uid_like
 from shared.errors import Reason, Reject
@@ -54,7 +57,7 @@ def deidentify(
             if pixels_end == header.size:
                 meta = _file_meta(known, uids)
                 target.write(b"".join([meta, *filled.pieces]))
-                _copy(file.fileno(), filled.end, pixels_end, target)
+                copy(file.fileno(), filled.end, pixels_end, target)
                 return
         report.warnings.clear()
         _scan(header, target, plan, expected, report)
@@ -79,13 +82,14 @@ def _scan(
     edits = header_edits(header.data, found, prepared, report, add=True)
     pieces = applied(header.data, header.start, found.end, edits)
     scanned = Scanned(
-        plan, prepared, header.meta, uids, sop_class, header.start, header.data, found, edits
-    )
+        plan, prepared, header.meta, uids, sop_class, header.implicit, header.start, header.data,
+        found, edits,
+    )  # fmt: skip
     tail_edits = header_edits(tail, tail_found, prepared, report, add=False)
-    if not (header.implicit or tail or report.warnings):
+    if not (tail or report.warnings):
         _TEMPLATES.learn(scanned)
     target.write(b"".join([_file_meta(scanned, uids), *pieces]))
-    _copy(header.descriptor, found.end, pixels_end, target)
+    copy(header.descriptor, found.end, pixels_end, target)
     target.write(b"".join(applied(tail, 0, len(tail), tail_edits)))
 
 
@@ -117,7 +121,9 @@ class _Header:
         while True:
             complete = len(self.data) >= self.size
             try:
-                scanner = Scanner(self.data, implicit=self.implicit, complete=complete)
+                scanner = Scanner(
+                    self.data, implicit=self.implicit, complete=complete, sequences=_SEQUENCES
+                )
                 return scanner.scan(self.start)
             except Short as short:
                 wanted = max(2 * len(self.data), short.args[0])
@@ -166,7 +172,7 @@ class _Header:
         return tail, found
 
 
-_TEMPLATES = Templates()
+_SEQUENCES, _TEMPLATES = Sequences(), Templates()
 
 
 def _uid(found: Found, tag: int) -> str:
@@ -180,16 +186,16 @@ def _prepare(
     plan: Plan, header: _Header, found: Found, tail: Found, uids: ObjectUids, sop_class: str
 ) -> Prepared:
     """What is known about such objects; found again by all that identifies them."""
-    everything = found.identifying + tail.identifying
     # Its own UID is different in each image of a series. Where it would be found in the middle of
     # a text anyway, it need not be looked for.
     own = uids.instance if is_uid_like(uids.instance) else None
-    identifying = tuple(
+    known_by = [
         (head.kind, head.vr, raw[:8] if head.kind is Kind.DATE and b"\\" not in raw else raw)
-        for head, raw in everything
+        for head, raw in found.identifying + tail.identifying
         if head.tag != _INSTANCE or raw.strip(b" \0").decode("latin-1") != own
-    )
-    identifying += tuple((Kind.ID, "AE", raw) for raw in header.ae_titles)
+    ]
+    known_by += [(Kind.ID, "AE", raw) for raw in header.ae_titles]
+    identifying = tuple(dict.fromkeys(known_by))
     about = uids.study, sop_class, _uid(found, _MODALITY)
     return prepared_for(plan, about, identifying, found.character_set, implicit=header.implicit)
 
@@ -243,19 +249,3 @@ def _file_meta(scanned: Scanned, uids: ObjectUids) -> bytes:
     group = before + _meta_element(0x0003, b"UI", released.encode()) + behind
     length = b"\x02\0\0\0UL\x04\0" + _LONG.pack(len(group))
     return bytes(128) + b"DICM" + length + group
-
-
-def _copy(source: int, start: int, end: int, target: BinaryIO) -> None:
-    """Copy bytes from a file to the end of another."""
-    try:
-        descriptor = target.fileno()
-    except OSError:  # in memory
-        target.write(os.pread(source, end - start, start))
-        return
-    target.flush()
-    while start < end:
-        sent = os.sendfile(descriptor, source, start, end - start)
-        if not sent:
-            raise Reject(Reason.TRUNCATED)
-        start += sent
-    target.seek(0, os.SEEK_END)

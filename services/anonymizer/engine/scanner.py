@@ -9,54 +9,30 @@ import struct
 from dataclasses import dataclass, field
 
 from services.anonymizer.engine.actions import SPECIFIC_CHARACTER_SET
+from services.anonymizer.engine.found import Found
 from services.anonymizer.engine.heads import (
     FACTS,
     ITEM_END,
     PIXEL_DATA,
-    PLAIN,
+    PLAIN_EXPLICIT,
+    PLAIN_IMPLICIT,
     Head,
     Unsure,
     explicit_head,
+    implicit_head,
     resolved_head,
 )
+from services.anonymizer.engine.sequences import LONGEST, Sequences
 from shared.walk import MAX_DEPTH, UNDEFINED
 
 _CTP_CREATOR = 0x00130010
 _ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
-_TAG = struct.Struct("<HH").unpack_from
 _SHORT = struct.Struct("<H").unpack_from
 _LONG = struct.Struct("<L").unpack_from
 
 
 class Short(Exception):
     """The bytes end in the middle of an element that ends at `self.args[0]`, or later."""
-
-
-Record = tuple[Head, str, int, int, int]
-"""Head, private creator, start, start of the value, end. Of a sequence the end is 0."""
-Container = tuple[int, int, int]
-"""Place of a defined length, start and end of what it is the length of."""
-
-
-@dataclass
-class Found:
-    """The elements of a data set, in the order in which they stand."""
-
-    records: list[Record] = field(default_factory=list)
-    ends: dict[int, int] = field(default_factory=dict)
-    """Of sequences, by their start."""
-    containers: list[Container] = field(default_factory=list)
-    tags: list[int] = field(default_factory=list)
-    """Of the top level."""
-    starts: list[int] = field(default_factory=list)
-    """Of the top level."""
-    facts: dict[int, bytes] = field(default_factory=dict)
-    """Raw values of the top level that say what the object is, by tag."""
-    identifying: list[tuple[Head, bytes]] = field(default_factory=list)
-    """Values that identify somebody or something."""
-    character_set: bytes = b""
-    end: int = 0
-    """Where the pixel data starts, or the bytes end."""
 
 
 @dataclass(slots=True)
@@ -69,6 +45,8 @@ class _Frame:
     """Where the sequence started; -1 for an item or the data set itself."""
     creators: dict[int, str] = field(default_factory=dict)
     last: int = -1
+    before: tuple[int, int] = (0, 0)
+    """How many nested things, and identifying values, came before the sequence."""
 
 
 def _block(tag: int) -> int:
@@ -85,11 +63,21 @@ class Scanner:
         Little endian; may go on behind the data set's header.
     complete
         Whether `data` ends where the data set ends.
+    sequences
+        Those met before: they are listed as a whole.
     """
 
-    def __init__(self, data: bytes, *, implicit: bool, complete: bool) -> None:
+    def __init__(
+        self, data: bytes, *, implicit: bool, complete: bool, sequences: Sequences | None = None
+    ) -> None:
         self._data, self._implicit, self._complete = data, implicit, complete
         self._found = Found()
+        self._sequences = sequences
+        self._known = sequences.known(implicit=implicit) if sequences is not None else {}
+        self._plains = PLAIN_IMPLICIT if implicit else PLAIN_EXPLICIT
+        self._first_bytes = 4 if implicit else 6
+        self._nested = 0
+        """Sequences and nested character sets so far."""
 
     def scan(self, position: int) -> Found:
         """List the elements from `position` to the pixel data, or the end.
@@ -101,9 +89,22 @@ class Scanner:
         Short
             `data` is not complete and ends before the pixel data.
         """
+        return self._scan([], _Frame(len(self._data), defined=True), position)
+
+    def scan_sequence(self, value: int) -> Found:
+        """List the elements inside of a sequence that is all of `data`; as `scan`.
+
+        Parameters
+        ----------
+        value
+            Where the sequence's value starts, of defined length.
+        """
+        outer = _Frame(len(self._data), defined=True)
+        sequence = self._sequence(outer, 0, value, len(self._data) - value)
+        return self._scan([outer], sequence, value)
+
+    def _scan(self, frames: list[_Frame], frame: _Frame, position: int) -> Found:
         found = self._found
-        frames: list[_Frame] = []
-        frame = _Frame(len(self._data), defined=True)
         while True:
             while position >= frame.end:
                 if position > frame.end or not frame.defined:
@@ -115,6 +116,7 @@ class Scanner:
                     return found
                 if frame.sequence_start >= 0:
                     found.ends[frame.sequence_start] = position
+                    self._learn(frame)
                 frame = frames.pop()
             if position + 8 > frame.end:
                 raise self._beyond(position)
@@ -127,10 +129,9 @@ class Scanner:
                     frames.append(frame)
                     frame = inner
                 continue
-            if not self._implicit:
-                position = self._past_plain(frame, position, top=not frames)
-                if position + 8 > frame.end:
-                    continue
+            position = self._past_plain(frame, position, len(frames))
+            if position + 8 > frame.end:
+                continue
             head, value, length = self._header(position)
             if head.tag == ITEM_END:
                 if frame.defined or length:
@@ -141,29 +142,25 @@ class Scanner:
             if head.tag <= frame.last:
                 raise Unsure  # readers disagree on what twice the same means
             frame.last = head.tag
-            if not frames:
-                if head.tag in PIXEL_DATA:
-                    found.end = position
-                    return found
-                found.tags.append(head.tag)
-                found.starts.append(position)
+            if head.tag in PIXEL_DATA and not frames:
+                found.end = position
+                return found
             if head.private:
                 head = self._private(frame, head, value, length)
             creator = frame.creators.get(_block(head.tag), "") if head.private else ""
             if head.vr == "SQ":
-                if head.unknown and not self._implicit:
+                if len(frames) >= MAX_DEPTH or (head.unknown and not self._implicit):
                     raise Unsure
+                self._nested += 1
+                found.add((head, creator, position, value, 0), top=not frames)
                 frames.append(frame)
-                if len(frames) > MAX_DEPTH:
-                    raise Unsure
-                found.records.append((head, creator, position, value, 0))
                 frame = self._sequence(frame, position, value, length)
                 position = value
                 continue
             end = value + length
             if end > frame.end:
                 raise self._beyond(end)
-            found.records.append((head, creator, position, value, end))
+            found.add((head, creator, position, value, end), top=not frames)
             if head.tells:
                 self._note(head, self._data[value:end], top=not frames)
             elif head.tag == SPECIFIC_CHARACTER_SET:
@@ -177,34 +174,37 @@ class Scanner:
         if top and head.tag in FACTS:
             self._found.facts[head.tag] = value
 
-    def _past_plain(self, frame: _Frame, position: int, *, top: bool) -> int:
+    def _past_plain(self, frame: _Frame, position: int, depth: int) -> int:
         """Step over elements that are nothing special, most of all; where they end.
 
-        Explicit VR only. What is wrong is found by `scan`, which looks at the next one.
+        What is wrong is found by `scan`, which looks at the next one.
         """
         data, last, end, creators = self._data, frame.last, frame.end - 12, frame.creators
-        found = self._found
+        found, plains, size = self._found, self._plains, self._first_bytes
+        known = self._known if depth < MAX_DEPTH else {}
         while position <= end:
-            plain = PLAIN.get(data[position : position + 6])
+            plain = plains.get(data[position : position + size])
             if plain is None:
                 break
-            head, tag, long, tells, private = plain
-            if tag <= last:
+            head, tag, at, length_at, header, tells, private, sequence = plain
+            value = position + header
+            stop = value + length_at(data, position + at)[0]
+            if tag <= last or stop > frame.end:
                 break
-            if long:
-                value = position + 12
-                stop = value + _LONG(data, position + 8)[0]
-            else:
-                value = position + 8
-                stop = value + _SHORT(data, position + 6)[0]
-            if stop > frame.end:
-                break
+            if sequence:
+                told = known.get(data[position:stop]) if stop - position <= LONGEST else None
+                if told is None:
+                    break
+                found.identifying += told
+                self._nested += 1
             last = tag
             creator = creators.get(tag >> 8, "") if private else ""
-            found.records.append((head, creator, position, value, stop))
+            record = head, creator, position, value, stop
+            found.records.append(record)
             if tells:
-                self._note(head, data[value:stop], top=top)
-            if top:
+                self._note(head, data[value:stop], top=not depth)
+            if not depth:
+                found.top.append(record)
                 found.tags.append(tag)
                 found.starts.append(position)
             position = stop
@@ -215,14 +215,8 @@ class Scanner:
         """The element at `position`: its head, where its value starts, and its length."""
         data = self._data
         if self._implicit:
-            group, element = _TAG(data, position)
-            tag = group << 16 | element
-            length = _LONG(data, position + 4)[0]
-            if tag == ITEM_END:
-                return explicit_head(data[position : position + 4] + b"\0\0"), position + 8, length
-            if not 0x0008 <= group < 0xFFFE:
-                raise Unsure
-            return resolved_head(tag, "", long=False), position + 8, length
+            head = implicit_head(data[position : position + 4])
+            return head, position + 8, _LONG(data, position + 4)[0]
         head = explicit_head(data[position : position + 6])
         if not head.long:
             return head, position + 8, _SHORT(data, position + 6)[0]
@@ -253,7 +247,16 @@ class Scanner:
         if end > outer.end:
             raise self._beyond(end)
         self._found.containers.append((value - 4, value, end))
-        return _Frame(end, defined=True, sequence_start=start)
+        before = self._nested, len(self._found.identifying)
+        return _Frame(end, defined=True, sequence_start=start, before=before)
+
+    def _learn(self, sequence: _Frame) -> None:
+        """Keep what a sequence tells, if its bytes say it all."""
+        start, end, (nested, told) = sequence.sequence_start, sequence.end, sequence.before
+        if self._sequences is None or nested != self._nested or end - start > LONGEST:
+            return
+        inside = self._found.identifying[told:]
+        self._sequences.learn(self._data[start:end], inside, implicit=self._implicit)
 
     def _item(self, frame: _Frame, position: int) -> tuple[_Frame | None, int]:
         """Enter the item at `position`, or leave the sequence."""
@@ -273,5 +276,7 @@ class Scanner:
     def _character_set(self, value: bytes, *, nested: bool) -> None:
         if not nested:
             self._found.character_set = value
-        elif value.strip() != self._found.character_set.strip():
+            return
+        self._nested += 1
+        if value.strip() != self._found.character_set.strip():
             raise Unsure

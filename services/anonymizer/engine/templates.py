@@ -9,14 +9,15 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-from services.anonymizer.engine.dates import malformed_date
 from services.anonymizer.engine.edits import Edit, Prepared, applied
-from services.anonymizer.engine.heads import Head
+from services.anonymizer.engine.found import Found, Record, Told
+from services.anonymizer.engine.heads import Head, Unsure
 from services.anonymizer.engine.identity import Kind
 from services.anonymizer.engine.objects import ObjectUids
 from services.anonymizer.engine.plan import Plan
 from services.anonymizer.engine.report import Report
-from services.anonymizer.engine.scanner import Found, Record
+from services.anonymizer.engine.scanner import Scanner
+from services.anonymizer.engine.sequences import LONGEST
 from services.anonymizer.engine.tokens import is_uid_like
 
 _INSTANCE = 0x00080018
@@ -25,6 +26,7 @@ _AT_HAND = 8
 _MOST_VARYING = 64
 """Elements; with more of them a template gains nothing."""
 _DATE_PART = 8
+_UNDEFINED = b"\xff\xff\xff\xff"
 _FIRST_READ, _ROOM = 1 << 14, 1 << 12
 _LARGEST_HEADER = 1 << 20
 
@@ -39,6 +41,7 @@ class Scanned:
     """Transfer syntax and AE titles of the file meta information."""
     uids: ObjectUids
     sop_class: str
+    implicit: bool
     offset: int
     """Where in `data` the data set starts."""
     data: bytes
@@ -53,9 +56,29 @@ class _Varying:
     head: Head
     creator: str
     header: bytes
-    """Tag and VR, as they stand."""
+    """What stands before the length: tag and VR."""
+    value: int
+    """Bytes before the value."""
+    implicit: bool
     date: bytes
     """The date part that the value must have: the object is known by it. Empty for any."""
+    told: Told | None
+    """What the elements of a sequence must tell: the object is known by it."""
+
+    def end(self, data: bytes, position: int) -> int:
+        """Where the element ends that starts at `position`."""
+        value = position + self.value
+        return value + int.from_bytes(data[position + len(self.header) : value], "little")
+
+    def fits(self, element: bytes) -> bool:
+        """Whether an object with this element is known by the same as the template's."""
+        if self.head.vr == "SQ":
+            told = _told(element, self.value, implicit=self.implicit)
+            return told is not None and told == self.told
+        value = element[self.value :]
+        if self.head.tag == _INSTANCE:
+            return value.isascii() and is_uid_like(value.decode("ascii").strip(" \0"))
+        return not self.date or (value.startswith(self.date) and b"\\" not in value)
 
 
 @dataclass(frozen=True)
@@ -71,7 +94,7 @@ class Filled:
 
 
 class Template:
-    """The common parts of a series' headers, in explicit VR.
+    """The common parts of a series' headers.
 
     Parameters
     ----------
@@ -87,7 +110,7 @@ class Template:
         position = scanned.offset
         for record in _records(scanned.found, varying):
             self._add_run(position, record[2])
-            self._parts[-1] = (*self._parts[-1][:2], _varying(scanned.data, record))
+            self._parts[-1] = (*self._parts[-1][:2], _varying(scanned, record))
             position = record[4]
         self._add_run(position, scanned.found.end)
 
@@ -121,42 +144,46 @@ class Template:
             head = varying.head
             if not data.startswith(varying.header, position):
                 return None
-            value = position + (12 if head.long else 8)
-            if head.long:
-                end = value + int.from_bytes(data[position + 8 : value], "little")
-            else:
-                end = value + int.from_bytes(data[position + 6 : value], "little")
+            end = varying.end(data, position)
             element = data[position:end]
-            if end > len(data) or not _fits(varying, element[value - position :]):
+            if end > len(data) or not varying.fits(element):
                 return None
-            new = prepared.renewed(head, varying.creator, element, value - position)
+            new = prepared.renewed(head, varying.creator, element, varying.value)
             pieces.append(element if new is None else new)
-            if (varying.creator, element) in prepared.malformed:
-                warned.append(malformed_date(head.tag))
+            warned += prepared.malformed.get((varying.creator, element), ())
             if head.tag == _INSTANCE:
-                instance = element[value - position :].decode("ascii").strip(" \0")
+                instance = element[varying.value :].decode("ascii").strip(" \0")
             position = end
         report.warnings += warned
         return Filled(self, instance or self.scanned.uids.instance, pieces, position)
 
 
-def _fits(varying: _Varying, value: bytes) -> bool:
-    """Whether an object with this value is known by the same as the template's."""
-    if varying.head.tag == _INSTANCE:
-        return value.isascii() and is_uid_like(value.decode("ascii").strip(" \0"))
-    return not varying.date or (value.startswith(varying.date) and b"\\" not in value)
-
-
 def _records(found: Found, tags: frozenset[int]) -> list[Record]:
-    """The records of top-level elements, in order."""
-    starts = {start for tag, start in zip(found.tags, found.starts, strict=True) if tag in tags}
-    return [record for record in found.records if record[2] in starts]
+    """The records of top-level elements, in order, all with their ends."""
+    records = [record for record in found.top if record[0].tag in tags]
+    return [(*record[:4], record[4] or found.ends[record[2]]) for record in records]
 
 
-def _varying(data: bytes, record: Record) -> _Varying:
-    head, creator, start, value, _ = record
+def _varying(scanned: Scanned, record: Record) -> _Varying:
+    head, creator, start, value, end = record
+    data = scanned.data
+    header = data[start : value - (4 if scanned.implicit or head.long else 2)]
     date = data[value : value + _DATE_PART] if head.kind is Kind.DATE else b""
-    return _Varying(head, creator, data[start : start + 6], date)
+    told = None
+    if head.vr == "SQ":
+        told = _told(data[start:end], value - start, implicit=scanned.implicit)
+    return _Varying(head, creator, header, value - start, scanned.implicit, date, told)
+
+
+def _told(sequence: bytes, value: int, *, implicit: bool) -> Told | None:
+    """What a sequence's elements tell; None when the sequence can't be looked at by itself."""
+    if len(sequence) > LONGEST or sequence[value - 4 : value] == _UNDEFINED:
+        return None
+    try:
+        scanner = Scanner(sequence, implicit=implicit, complete=True)
+        return scanner.scan_sequence(value).identifying
+    except Unsure:
+        return None
 
 
 def differing(one: Scanned, other: Scanned) -> frozenset[int] | None:
@@ -170,16 +197,20 @@ def differing(one: Scanned, other: Scanned) -> frozenset[int] | None:
     added = {tag for tag, _ in one.prepared.added}
     if len(tags) > _MOST_VARYING or tags & added:
         return None
-    if not all(_may_vary(record, other.data) for record in _records(other.found, frozenset(tags))):
+    records = _records(other.found, frozenset(tags))
+    if not all(_may_vary(record, other) for record in records):
         return None
     return frozenset(tags)
 
 
-def _may_vary(record: Record, data: bytes) -> bool:
+def _may_vary(record: Record, scanned: Scanned) -> bool:
     """Whether an element may differ in a series without making another kind of object of it."""
-    head, _, _, value, end = record
-    if not end or not head.is_plain:
+    head, _, start, value, end = record
+    data = scanned.data
+    if not head.is_plain:
         return False
+    if head.vr == "SQ":
+        return _told(data[start:end], value - start, implicit=scanned.implicit) is not None
     if head.kind is Kind.DATE:
         date = data[value : min(end, value + _DATE_PART)]
         return len(date) == _DATE_PART and date.isdigit()
@@ -215,6 +246,7 @@ class Templates(threading.local):
             if known.start == start and known.plan == plan:
                 filled = template.fill(data, position, report)
                 if filled is not None:
+                    self._expect(filled.end)
                     return filled
         return None
 
@@ -222,7 +254,7 @@ class Templates(threading.local):
         """Make a template of this header and the one before, if they are alike."""
         if len(scanned.data) > _LARGEST_HEADER:
             return
-        self.first_read = max(self.first_read, scanned.found.end + _ROOM)
+        self._expect(scanned.found.end)
         last, self._last = self._last, scanned
         if last is None or last.prepared is not scanned.prepared or last.start != scanned.start:
             return
@@ -235,3 +267,8 @@ class Templates(threading.local):
                 self._templates.remove(template)
         if len(tags) <= _MOST_VARYING and set(tags) <= set(scanned.found.tags):
             self._templates.appendleft(Template(scanned, tags))
+
+    def _expect(self, end: int) -> None:
+        """Read as much of the next files as such a header takes; little by little less."""
+        wanted = max(_FIRST_READ, end + _ROOM)
+        self.first_read = max(wanted, self.first_read - (self.first_read >> 4))
