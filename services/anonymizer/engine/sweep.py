@@ -80,6 +80,7 @@ def _gate(words: list[str], encodings: list[str]) -> Any:  # re2 ships no types
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1  # bytes of whatever character set
     options.case_sensitive = False
+    options.log_errors = False  # with many identifiers it goes on without its table
     spellings, codecs = _spellings(words), [*encodings, "utf-16-le", "utf-16-be"]
     return re2.compile(_either(spellings, codecs), options)
 
