@@ -28,6 +28,7 @@ LONGEST_TOKEN, LONGEST_TOKEN_IN_BINARY = 12, 7
 _TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST",
                        "TM", "UC", "UI", "UR", "UT"})  # fmt: skip
 _TIME_AFTER = re.compile(rb"(?:[01][0-9]|2[0-3])[0-5][0-9]")
+_VALUE_TYPES = frozenset(b"CODE CONTAINER IMAGE NUM PNAME TEXT UIDREF".split())
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,20 @@ def _places(secret: Secret, folded: bytes, raw: Raw, offset: int | None) -> Iter
         at = folded.find(spelling)
         while at >= 0:
             element = None if offset is None else raw.at(offset + at)
+            if element is not None and _is_defined_term(element, raw):
+                at = folded.find(spelling, at + 1)
+                continue
             textual = element is not None and vr_of(element) in _TEXT_VRS
             before, after = _around(folded, at, at + len(spelling), width, order)
             if _stands_alone(secret, before, after, textual=textual):
                 yield at
                 break  # one place tells enough
             at = folded.find(spelling, at + 1)
+
+
+def _is_defined_term(element: Element, raw: Raw) -> bool:
+    """A ValueType is a word of the standard (PS3.3 C.17.3.2.1), whatever somebody is called."""
+    return element.tag == 0x0040A040 and raw.value(element).strip(b" \0") in _VALUE_TYPES
 
 
 def _around(folded: bytes, start: int, stop: int, width: int, order: str) -> tuple[bytes, bytes]:
