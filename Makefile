@@ -4,7 +4,7 @@ VENV   ?= .venv
 DATA   ?= data
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test run lint bench-deid lock clean
+.PHONY: help demo test run lint bench-deid bench-classify bench-ledger lock clean
 
 help:
 	@echo "make demo   three studies' journey through the lock, on this machine, in a minute"
@@ -12,6 +12,8 @@ help:
 	@echo "make run    start Sluse for real use (DATA=data, Ctrl-C stops it)"
 	@echo "make lint   ruff, mypy, import contracts"
 	@echo "make bench-deid   the de-identification engine beside cp and its peers"
+	@echo "make bench-classify   classifying beside de-identifying"
+	@echo "make bench-ledger   lists and counts over a large ledger"
 	@echo "make lock   renew the pinned, hashed lock files"
 	@echo "make clean  remove what the others made, but not data/"
 
@@ -42,6 +44,12 @@ lint: $(VENV)/.dev
 
 bench-deid: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.deid $(BENCH)
+
+bench-classify: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.classify $(BENCH)
+
+bench-ledger: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.ledger $(BENCH)
 
 lock: $(VENV)/.dev
 	@for kind in run dev; do \

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     MISSING_UID = "missing-uid"
     ILLEGAL_UID = "illegal-uid"
     UNREADABLE = "unreadable"
+    OTHER_PATIENT = "other-patient"
     NOT_DEIDENTIFIABLE = "not-deidentifiable"
     ENGINE_CRASHED = "engine-crashed"
     # The destination said no: failed.
@@ -57,6 +58,8 @@ _WORDS = {
     Reason.MISSING_UID: "The image lacks its study, series or SOP instance UID.",
     Reason.ILLEGAL_UID: "The image's study, series or SOP instance UID is not a legal DICOM UID.",
     Reason.UNREADABLE: "The image's header can't be read.",
+    Reason.OTHER_PATIENT: "The image names another patient than the rest of its study. Find out "
+    "whose it is, and have it sent again with the right one.",
     Reason.NOT_DEIDENTIFIABLE: "The image can't be de-identified with certainty.",
     Reason.ENGINE_CRASHED: "De-identification stopped while working on this image.",
     Reason.NO_DESTINATION: "The project has no destination. Choose one, then retry.",

@@ -55,6 +55,15 @@ class AssociationClosed(Event):
     """The association, and the name of its inbox folder."""
 
 
+class StudySettled(Event):
+    """Nobody sends a study any more, it seems. Classifier → whoever listens."""
+
+    type = "study.settled"
+    must_arrive = False
+    study_id: Id
+    """The row in the ledger's `study` table."""
+
+
 class TransferRequested(Event):
     """A study was assigned to a project. Api → classifier."""
 
@@ -129,6 +138,7 @@ EVENTS: dict[str, type[Event]] = {
     for event in (
         InstanceReceived,
         AssociationClosed,
+        StudySettled,
         TransferRequested,
         InstanceAssigned,
         InstanceAnonymized,

@@ -58,6 +58,10 @@ class Header:
         """The tags of the top-level elements."""
         return self._elements.keys()
 
+    def element(self, tag: int) -> Element:
+        """How an element is stored; the offset is that in the file, inflated if it is deflated."""
+        return self._elements[tag]
+
     def raw(self, tag: int) -> bytes | None:
         """The value's bytes as they stand, padding included."""
         return self._values.get(tag)

@@ -93,6 +93,7 @@ class MasterKey:
     def __init__(self, encoded: str) -> None:
         try:
             self._fernet = Fernet(encoded.encode())
+            self._index_key = _digest(encoded.encode(), "master", "index")
         except ValueError:
             raise MasterKeyError(
                 "this is no master key: put the right one back from your backup, or, where there "
@@ -133,6 +134,13 @@ class MasterKey:
                 with contextlib.suppress(FileExistsError):  # another process was first
                     os.link(file.name, path)
         return cls.from_file(path)
+
+    def index(self, kind: str, value: str) -> str:
+        """What an encrypted value is found by: equal for spellings of one, 64 hexadecimal digits.
+
+        Whoever has the database but not the key can't try values out on it.
+        """
+        return _digest(self._index_key, kind, value.strip().casefold()).hex()
 
     def encrypt(self, secret: bytes) -> str:
         """Encrypt `secret` for the database."""

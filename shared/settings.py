@@ -74,6 +74,17 @@ class Settings(BaseSettings):
     flush_after: Seconds = Field(
         0.05, description="Longest wait before received images are announced."
     )
+    classification_rules: Path | None = Field(
+        None,
+        description="A site's own classification rules, a YAML file (docs/classification.md); they "
+        "continue those of Sluse. A .json file is the earlier system's classifyRules.json.",
+    )
+    settle_after: Seconds = Field(
+        10, description="Quiet time after which a study counts as complete."
+    )
+    settle_at_last: Seconds = Field(
+        3600, description="The same, where an association that brought it was never closed."
+    )
     workers: int = Field(
         0, ge=0, description="De-identification processes of this anonymizer; 0: one per core."
     )

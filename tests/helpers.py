@@ -10,11 +10,18 @@ import pydicom
 from pydicom import Dataset
 from sqlalchemy import insert, select
 
+from services.classifier.consumer import ReceivedConsumer
+from services.classifier.labels import Classifier, hospital_rules
+from shared.admission import Way
 from shared.bus import Message, Outcome
 from shared.clock import now
+from shared.errors import Reason
 from shared.events import Envelope, Event
 from shared.identity import new_project_key
 from shared.ledger import Connection
+from shared.ledger.couplings import enter_participant
+from shared.ledger.deliveries import move
+from shared.ledger.states import DeliveryState, TransferState
 from shared.ledger.tables import Delivery, Destination, Project, Transfer, core
 from shared.runtime import Runtime
 from shared.spool import Association
@@ -47,6 +54,40 @@ def arrive(
         with runtime.spool.writing(keys[-1]) as file:
             file.write(content if isinstance(content, bytes) else part10(content))
     return keys
+
+
+def received_consumer(runtime: Runtime) -> ReceivedConsumer:
+    """The classifier's consumer of what arrives."""
+    master_key = runtime.settings.load_master_key(new=True)
+    return ReceivedConsumer(
+        runtime.settings, runtime.ledger, runtime.spool, master_key, Classifier(hospital_rules())
+    )
+
+
+async def request_transfer(
+    connection: Connection, *, study_id: int, project_id: int, participant: str = "P_1",
+    event: str = "", site: str = "", requested_by: Way = Way.REST,
+) -> int | None:  # fmt: skip
+    """Enter a transfer past the gate; None when the study is in the project already."""
+    there = await connection.scalar(
+        select(core(Transfer).c.id).where(
+            core(Transfer).c.study_id == study_id, core(Transfer).c.project_id == project_id
+        )
+    )
+    if there is not None:
+        return None
+    participant_id = await enter_participant(connection, project_id, participant)
+    moment = now()
+    transfer_id: int = await connection.scalar(
+        insert(core(Transfer))
+        .values(
+            study_id=study_id, project_id=project_id, participant_id=participant_id, event=event,
+            site=site, state=TransferState.REQUESTED, requested_by=requested_by,
+            requested_at=moment, changed_at=moment,
+        )
+        .returning(core(Transfer).c.id)
+    )  # fmt: skip
+    return transfer_id
 
 
 def message(event: Event, attempt: int = 0) -> Message:
@@ -105,6 +146,20 @@ async def delivery_states(connection: Connection, transfer_id: int) -> list[str]
         select(table.c.state).where(table.c.transfer_id == transfer_id).order_by(table.c.id)
     )
     return list(found)
+
+
+async def end_deliveries(
+    connection: Connection, state: DeliveryState, reason: Reason, detail: str = ""
+) -> None:
+    """Have every delivery end in `state`."""
+    table = core(Delivery)
+    found = await connection.execute(select(table.c.id, table.c.revision))
+    await move(
+        connection, state,
+        [{"id": one.id, "revision": one.revision, "reason": reason, "detail": detail}
+         for one in found],
+        due_at=now(), step="tests",
+    )  # fmt: skip
 
 
 async def transfer_state(runtime: Runtime, transfer_id: int) -> str:

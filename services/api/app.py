@@ -5,13 +5,18 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.api import guards, metrics, problems
+from services.api.comparisons.endpoints import router as comparisons
+from services.api.coupling_lists.endpoints import router as coupling_lists
 from services.api.dead_letters.endpoints import router as dead_letters
 from services.api.dependencies import RuntimeDep
 from services.api.destinations.endpoints import router as destinations
+from services.api.participants.endpoints import router as participants
 from services.api.pipeline.endpoints import router as pipeline
 from services.api.projects.endpoints import router as projects
 from services.api.quarantine.endpoints import router as quarantine
+from services.api.recalls.endpoints import router as recalls
 from services.api.routing_rules.endpoints import router as routing_rules
+from services.api.series.endpoints import router as series
 from services.api.studies.endpoints import router as studies
 from services.api.transfers.endpoints import router as transfers
 from services.api.web import pages
@@ -59,7 +64,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     api = APIRouter(prefix="/api/v1", responses=problems.responses(503))
     for router in (
         pipeline, projects, destinations, routing_rules, studies, transfers, quarantine,
-        dead_letters,
+        dead_letters, recalls, series, participants, comparisons, coupling_lists,
     ):  # fmt: skip
         api.include_router(router)
     app.include_router(api)

@@ -3,15 +3,19 @@
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
+from shared import participants
 from shared.identity import AE_TITLE, PROJECT_CODE, PROJECT_NUMBER, is_usable_uid
 from shared.patterns import PatternError, check
 from shared.profile import ProfileError, load_profile
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_IN_ADDRESSES = re.compile(r"[^!-~]|\\")
+_MEANT_AS_FIELD = re.compile(r"(?<!\\[pPx])\{[A-Za-z]")
 
 
 def _matching(pattern: str, complaint: str) -> tuple[Any, Any]:
@@ -56,6 +60,36 @@ def _pattern(value: str) -> str:
         raise ValueError(str(error)) from None
 
 
+def _participant_pattern(value: str) -> str:
+    if _CONTROL.search(value):
+        raise ValueError("no line breaks or other control characters, please")
+    try:
+        participants.check(value)
+        if participants.template(value) is None and _MEANT_AS_FIELD.search(value):
+            raise ValueError("the fields of a template are {n:4} and {site:2}")
+    except PatternError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+def _web_address(value: str) -> str:
+    if not value:
+        return value
+    try:
+        parts = urlsplit(value)
+        complete = parts.scheme in ("http", "https") and bool(parts.hostname)
+        _ = parts.port  # raises where it is none
+    except ValueError:
+        complete = False
+    if not complete or _NOT_IN_ADDRESSES.search(value):
+        raise ValueError("write it like https://pacs.local:8042/dicom-web")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("no user name and password in the address: it is shown and logged")
+    if parts.query or parts.fragment:
+        raise ValueError("leave out what follows ? or #")
+    return value
+
+
 def _uid(value: str) -> str:
     if not is_usable_uid(value):
         raise ValueError("not a UID: only digits and dots, at most 64")
@@ -82,6 +116,10 @@ AeTitle = Annotated[
 Host = Annotated[str, *_matching(r"[A-Za-z0-9.:_-]{1,253}", "a host name or an address, please")]
 Uid = Annotated[str, Field(max_length=64), AfterValidator(_uid)]
 RegularExpression = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_pattern)]
+ParticipantPattern = Annotated[
+    str, Field(min_length=1, max_length=300), AfterValidator(_participant_pattern)
+]
+WebAddress = Annotated[str, Field(max_length=300), AfterValidator(_web_address)]
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 OptionalName = Annotated[str, Field(max_length=64), AfterValidator(_printable)]
 Text = Annotated[str, Field(max_length=200), AfterValidator(_printable)]

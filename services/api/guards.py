@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.api.problems import Problem, answer
 
 MAX_BODY = 1 << 20  # bytes; requests are short texts
+MAX_LIST = 10 << 20  # bytes; coupling lists
 # Without accounts, whoever can make a browser on this machine send a request could read names:
 # a page elsewhere whose host name points here (DNS rebinding), or a form on it.
 _HOSTS = ("127.0.0.1", "localhost")
@@ -38,7 +39,7 @@ class Guard:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > MAX_BODY:
+            if taken > (MAX_LIST if scope["path"].endswith("/coupling-list") else MAX_BODY):
                 raise HTTPException(413, "The request is too large.")
             return message
 

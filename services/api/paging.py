@@ -19,13 +19,14 @@ class Row(BaseModel):
     id: int = Field(description="Its number here.")
 
 
+T = TypeVar("T")
 RowT = TypeVar("RowT", bound=Row)
 
 
-class Page(BaseModel, Generic[RowT]):
+class Page(BaseModel, Generic[T]):
     """A page of a list."""
 
-    items: list[RowT] = Field(description="The rows.")
+    items: list[T] = Field(description="The rows.")
     next: int | None = Field(description="Pass as `after` for the next page; null on the last.")
 
 

@@ -1,11 +1,13 @@
 """Looks at files in the inbox: what each of them is, or why it can't be catalogued."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import xxhash
 
-from services.classifier.facts import series_facts
+from services.classifier.facts import Facts, series_facts
 from shared.errors import Reason, Reject
 from shared.header import Header, read_header
 from shared.identity import is_usable_uid
@@ -16,11 +18,34 @@ STUDY_INSTANCE, SERIES_INSTANCE = 0x0020000D, 0x0020000E
 _CHUNK = 1 << 20
 
 
+class Patient(NamedTuple):
+    """Whose image a file says it is."""
+
+    patient_id: str
+    patient_name: str
+    patient_birth_date: str
+
+    def may_be(self, other: "Patient") -> bool:
+        """Whether nothing speaks against both being one person: ids decide, where both have one."""
+        one, two = _plain(self.patient_id), _plain(other.patient_id)
+        if one and two:
+            return one == two
+        same_name = _plain(self.patient_name) == _plain(other.patient_name)
+        dates = {self.patient_birth_date, other.patient_birth_date} - {""}
+        return same_name or not (self.patient_name and other.patient_name) or len(dates) == 1
+
+
+def _plain(text: str) -> str:
+    # As much of it as the ledger keeps.
+    return " ".join(text.replace("\0", "")[:64].replace("^", " ").casefold().split())
+
+
 @dataclass(frozen=True)
 class Arrival:
     """A file that can be catalogued."""
 
     key: str
+    path: Path
     study_uid: str
     series_uid: str
     sop_uid: str
@@ -31,9 +56,15 @@ class Arrival:
     header: Header
 
     @property
-    def facts(self) -> dict[str, str]:
-        """The facts of its series."""
-        return series_facts(self.header)
+    def patient(self) -> Patient:
+        """Whose image it says it is."""
+        texts = (self.header.text(tag) or "" for tag in (0x00100020, 0x00100010, 0x00100030))
+        return Patient(*texts)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """The facts of its series: costly, and needed of one image only."""
+        return series_facts(self.header, self.path)
 
 
 @dataclass(frozen=True)
@@ -81,7 +112,7 @@ def _examine(key: str, path: Path) -> Arrival:
     syntax = header.transfer_syntax
     digest = _digest(path, header.data_set_offset, syntax)
     size = path.stat().st_size
-    return Arrival(key, study, series, instance, sop_class, syntax, size, digest, header)
+    return Arrival(key, path, study, series, instance, sop_class, syntax, size, digest, header)
 
 
 def _digest(path: Path, offset: int, transfer_syntax: str) -> str:

@@ -1,23 +1,24 @@
 """Enters arrived files into the ledger, in one transaction per batch."""
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import insert, select, update
 
-from services.classifier.arrivals import Arrival, Unusable
+from services.classifier.arrivals import Arrival, Patient, Unusable
+from services.classifier.facts import Facts, incoming_connection
+from services.classifier.instances import Entered, record_instances
+from services.classifier.labels import FACTS, Classifier, HeaderFacts
 from shared.clock import now
+from shared.errors import Reason
 from shared.ledger import Connection
-from shared.ledger.tables import Association, Instance, Quarantine, Series, Study, core
+from shared.ledger.tables import Series, Study, StudyAssociation, core
 from shared.ledger.writing import clip, insert_or
 from shared.spool import Association as Sender
 from shared.spool import Spool
 
-_association, _study, _series = core(Association), core(Study), core(Series)
-_instance, _quarantine = core(Instance), core(Quarantine)
+_study, _series, _bringer = core(Study), core(Series), core(StudyAssociation)
 
 # Facts that become columns of the study, by the column's name.
 _STUDY_COLUMNS = {
@@ -36,241 +37,187 @@ _SERIES_COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class SeriesRow:
     """A series in the ledger."""
 
     id: int
-    study_id: int
     study_uid: str
     series_uid: str
-
-
-class _Version(NamedTuple):
-    """What the ledger holds of an instance, or is about to; `id` is None when it is new."""
-
-    id: int | None
-    digest: str
-    revision: int
+    facts: Facts
+    """What its first image said, and who brought it."""
+    labels: dict[str, Any]
+    """What the rules found so far."""
+    instances: int
+    """How many it has."""
 
 
 @dataclass
-class Recorded:
+class Recorded(Entered):
     """What a batch changed."""
 
     series: list[SeriesRow] = field(default_factory=list)
     """Every series that the batch touched."""
-    senders: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    senders: dict[int, set[str]] = field(default_factory=dict)
     """The associations that brought something of each study, by study id."""
-    new: list[int] = field(default_factory=list)
-    """Ids of new instances."""
-    changed: list[int] = field(default_factory=list)
-    """Ids of instances that arrived again with other content."""
-    duplicates: int = 0
+    strangers: list[Unusable] = field(default_factory=list)
+    """Files of another patient than the rest of their study."""
 
 
-async def record_senders(connection: Connection, senders: dict[str, Sender]) -> None:
-    """Enter associations, or how they ended."""
-    for association_id, sender in sorted(senders.items()):
-        closing = {"closed_at": sender.closed_at, "completed": sender.completed}
-        statement = insert_or(connection, _association).values(
-            id=association_id,
-            calling_aet=clip(_association, "calling_aet", sender.calling_aet),
-            called_aet=clip(_association, "called_aet", sender.called_aet),
-            peer_address=clip(_association, "peer_address", sender.peer_address),
-            opened_at=sender.opened_at,
-            **closing,
-        )
-        await connection.execute(
-            statement.on_conflict_do_update(index_elements=["id"], set_=closing)
-            if sender.closed_at
-            else statement.on_conflict_do_nothing(index_elements=["id"])
-        )
+class Catalogue:
+    """Enters the files of one batch.
 
-
-async def quarantine(connection: Connection, spool: Spool, unusable: Iterable[Unusable]) -> None:
-    """Enter files that can't be catalogued, and give them their place."""
-    rows, moves = [], {}
-    for one in unusable:
-        moves[one.key] = spool.quarantine_key(one.key)
-        rows.append(
-            {
-                "spool_key": moves[one.key],
-                "association_id": spool.association_of(one.key),
-                "reason": one.reason,
-                "detail": clip(_quarantine, "detail", one.detail),
-                "size": one.size,
-                "received_at": now(),
-            }
-        )
-    if rows:
-        await asyncio.to_thread(spool.adopt, moves)
-        await connection.execute(
-            insert_or(connection, _quarantine).on_conflict_do_nothing(index_elements=["spool_key"]),
-            rows,
-        )
-
-
-async def record(connection: Connection, spool: Spool, arrivals: list[Arrival]) -> Recorded:
-    """Enter studies, series and instances, and give the files their places in the spool.
-
-    Touching a study's row locks it until the transaction ends, so that no transfer of the study is
-    expanded meanwhile and no other classifier enters the same instances.
+    Parameters
+    ----------
+    senders
+        Who brought the files, by association.
+    classifier
+        Labels the series.
     """
-    recorded = Recorded()
-    by_series: dict[tuple[str, str], list[Arrival]] = defaultdict(list)
-    for arrival in arrivals:
-        by_series[arrival.study_uid, arrival.series_uid].append(arrival)
-    study_ids: dict[str, int] = {}
-    # In one order everywhere, so that two classifiers never wait for each other.
-    for study_uid, series_uid in sorted(by_series):
-        first = by_series[study_uid, series_uid][0]
-        if study_uid not in study_ids:
-            study_ids[study_uid] = await _touch_study(connection, first)
-        series_id = await _touch_series(connection, study_ids[study_uid], first)
-        row = SeriesRow(series_id, study_ids[study_uid], study_uid, series_uid)
-        recorded.series.append(row)
-        recorded.senders[row.study_id] |= {
-            spool.association_of(arrival.key) for arrival in by_series[study_uid, series_uid]
+
+    def __init__(
+        self,
+        connection: Connection,
+        spool: Spool,
+        senders: dict[str, Sender],
+        classifier: Classifier,
+    ) -> None:
+        self._connection, self._spool = connection, spool
+        self._senders, self._classifier = senders, classifier
+        self._recorded = Recorded()
+
+    async def record(self, arrivals: list[Arrival]) -> Recorded:
+        """Enter studies, series and instances, and give the files their places in the spool.
+
+        Touching a study's row locks it until the transaction ends, so that no transfer of the study
+        is expanded meanwhile and no other classifier enters the same instances.
+        """
+        by_study: dict[str, list[Arrival]] = defaultdict(list)
+        for arrival in arrivals:
+            by_study[arrival.study_uid].append(arrival)
+        # In one order everywhere, so that two classifiers never wait for each other.
+        for _, of_study in sorted(by_study.items()):
+            study_id, patient = await self._touch_study(of_study[0])
+            same = [one for one in of_study if patient.may_be(one.patient)]
+            self._recorded.strangers += [
+                Unusable(one.key, one.size, Reason.OTHER_PATIENT, "")
+                for one in of_study
+                if not patient.may_be(one.patient)
+            ]
+            self._recorded.senders[study_id] = {self._spool.association_of(one.key) for one in same}
+            await self._record_study(study_id, same)
+        await self._record_bringers()
+        return self._recorded
+
+    async def _record_study(self, study_id: int, arrivals: list[Arrival]) -> None:
+        by_series: dict[str, list[Arrival]] = defaultdict(list)
+        for arrival in arrivals:
+            by_series[arrival.series_uid].append(arrival)
+        series = instances = 0
+        for _, of_series in sorted(by_series.items()):
+            row = await self._touch_series(study_id, of_series[0])
+            entered = await record_instances(self._connection, self._spool, row.id, of_series)
+            added = len(entered.new)
+            series += row.instances == 0 < added
+            instances += added
+            row.instances += added
+            await self._note(row, of_series)
+            self._recorded.series.append(row)
+            self._recorded.new += entered.new
+            self._recorded.changed += entered.changed
+            self._recorded.duplicates += entered.duplicates
+        await self._connection.execute(
+            update(_study)
+            .where(_study.c.id == study_id)
+            .values(series=_study.c.series + series, instances=_study.c.instances + instances)
+        )
+
+    async def _touch_study(self, arrival: Arrival) -> tuple[int, Patient]:
+        """Enter a study, or lock it; its id, and whose it is."""
+        moment = now()
+        columns = {
+            name: clip(_study, name, arrival.header.text(tag))
+            for name, tag in _STUDY_COLUMNS.items()
         }
-        await _record_instances(connection, spool, row, by_series[study_uid, series_uid], recorded)
-    return recorded
-
-
-async def count_instances(connection: Connection, series_ids: Iterable[int]) -> dict[int, int]:
-    """How many instances each series has."""
-    rows = await connection.execute(
-        select(_instance.c.series_id, func.count())
-        .where(_instance.c.series_id.in_(list(series_ids)))
-        .group_by(_instance.c.series_id)
-    )
-    return {row[0]: row[1] for row in rows}
-
-
-async def _touch_study(connection: Connection, arrival: Arrival) -> int:
-    moment = now()
-    columns = {
-        name: clip(_study, name, arrival.header.text(tag)) for name, tag in _STUDY_COLUMNS.items()
-    }
-    statement = insert_or(connection, _study).values(
-        study_instance_uid=arrival.study_uid,
-        routing_note="",
-        first_received_at=moment,
-        last_received_at=moment,
-        **columns,
-    )
-    study_id: int = await connection.scalar(
-        statement.on_conflict_do_update(
-            index_elements=["study_instance_uid"], set_={"last_received_at": moment}
-        ).returning(_study.c.id)
-    )
-    return study_id
-
-
-async def _touch_series(connection: Connection, study_id: int, arrival: Arrival) -> int:
-    columns = {
-        name: clip(_series, name, arrival.header.text(tag)) for name, tag in _SERIES_COLUMNS.items()
-    }
-    statement = insert_or(connection, _series).values(
-        study_id=study_id,
-        series_instance_uid=arrival.series_uid,
-        facts=arrival.facts,
-        first_received_at=now(),
-        **columns,
-    )
-    series_id: int = await connection.scalar(
-        statement.on_conflict_do_update(
-            index_elements=["study_id", "series_instance_uid"], set_={"study_id": study_id}
-        ).returning(_series.c.id)
-    )
-    return series_id
-
-
-async def _record_instances(
-    connection: Connection,
-    spool: Spool,
-    series: SeriesRow,
-    arrivals: list[Arrival],
-    recorded: Recorded,
-) -> None:
-    rows = await connection.execute(
-        select(
-            _instance.c.sop_instance_uid, _instance.c.id, _instance.c.digest, _instance.c.revision
-        ).where(
-            _instance.c.series_id == series.id,
-            _instance.c.sop_instance_uid.in_({arrival.sop_uid for arrival in arrivals}),
+        statement = insert_or(self._connection, _study).values(
+            study_instance_uid=arrival.study_uid,
+            routing_note="",
+            first_received_at=moment,
+            last_received_at=moment,
+            **columns,
         )
-    )
-    known = {row[0]: _Version(row[1], row[2], row[3]) for row in rows}
-    moves: dict[str, str] = {}
-    new: dict[str, dict[str, Any]] = {}
-    changed: dict[str, dict[str, Any]] = {}
-    for arrival in arrivals:
-        version = known.get(arrival.sop_uid, _Version(None, "", 0))
-        if version.digest == arrival.digest:
-            recorded.duplicates += 1
-            continue
-        known[arrival.sop_uid] = version = _Version(
-            version.id, arrival.digest, version.revision + 1
+        result = await self._connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["study_instance_uid"],
+                set_={"last_received_at": moment, "settled_at": None},
+            ).returning(_study.c.id, *(_study.c[name] for name in Patient._fields))
         )
-        key = spool.received_key(
-            series.study_uid, series.series_uid, arrival.sop_uid, version.revision
+        study_id, *patient = result.one()
+        return study_id, Patient(*patient)
+
+    async def _touch_series(self, study_id: int, arrival: Arrival) -> SeriesRow:
+        """The series' row, made by its first image. The study is locked: nobody else makes it."""
+        uids = arrival.study_uid, arrival.series_uid
+        rows = await self._connection.execute(
+            select(_series.c.id, _series.c.facts, _series.c.labels, _series.c.instances).where(
+                _series.c.study_id == study_id, _series.c.series_instance_uid == arrival.series_uid
+            )
         )
-        moves[arrival.key] = key
-        # Of several versions in one batch each keeps its file, and the last one counts.
-        (new if version.id is None else changed)[arrival.sop_uid] = {
-            "sop_class_uid": arrival.sop_class_uid,
-            "transfer_syntax_uid": clip(
-                _instance, "transfer_syntax_uid", arrival.transfer_syntax_uid
-            ),
-            "spool_key": key,
-            "size": arrival.size,
-            "digest": version.digest,
-            "revision": version.revision,
-            "association_id": spool.association_of(arrival.key),
-            "received_at": now(),
+        if row := rows.first():
+            return SeriesRow(row.id, *uids, row.facts, row.labels, row.instances)
+        sender = self._senders[self._spool.association_of(arrival.key)]
+        facts = arrival.facts | incoming_connection(sender)
+        columns = {
+            name: clip(_series, name, arrival.header.text(tag))
+            for name, tag in _SERIES_COLUMNS.items()
         }
-    if moves:
-        await asyncio.to_thread(spool.adopt, moves)
-    await _insert(connection, series.id, new, recorded)
-    await _change(
-        connection, {known[sop_uid].id: row for sop_uid, row in changed.items()}, recorded
-    )
-
-
-async def _insert(
-    connection: Connection, series_id: int, new: dict[str, dict[str, Any]], recorded: Recorded
-) -> None:
-    if not new:
-        return
-    await connection.execute(
-        insert(_instance),
-        [
-            row | {"series_id": series_id, "sop_instance_uid": sop_uid}
-            for sop_uid, row in new.items()
-        ],
-    )
-    ids = await connection.scalars(
-        select(_instance.c.id).where(
-            _instance.c.series_id == series_id, _instance.c.sop_instance_uid.in_(list(new))
+        statement = insert(_series).values(
+            study_id=study_id,
+            series_instance_uid=arrival.series_uid,
+            facts=facts,
+            labels={},
+            instances=0,
+            first_received_at=now(),
+            **columns,
         )
-    )
-    recorded.new += ids.all()
+        series_id = await self._connection.scalar(statement.returning(_series.c.id))
+        return SeriesRow(series_id, *uids, facts, {}, 0)
 
+    async def _note(self, row: SeriesRow, arrivals: list[Arrival]) -> None:
+        """Note how many images a series has, and what the rules say of it."""
+        row.labels = self._labelled(row, arrivals)
+        await self._connection.execute(
+            update(_series)
+            .where(_series.c.id == row.id)
+            .values(instances=row.instances, labels=row.labels)
+        )
 
-async def _change(
-    connection: Connection, changed: dict[int | None, dict[str, Any]], recorded: Recorded
-) -> None:
-    if not changed:
-        return
-    columns = next(iter(changed.values()))
-    await connection.execute(
-        update(_instance)
-        .where(_instance.c.id == bindparam("b_id"))
-        .values({name: bindparam(f"v_{name}") for name in columns}),
-        [
-            {"b_id": row_id} | {f"v_{name}": value for name, value in row.items()}
-            for row_id, row in changed.items()
-        ],
-    )
-    recorded.changed += [row_id for row_id in changed if row_id is not None]
+    def _labelled(self, row: SeriesRow, arrivals: list[Arrival]) -> dict[str, Any]:
+        sender = row.facts.get("IncomingConnection", {})
+        extra = {name: row.facts[name] for name in FACTS if isinstance(row.facts.get(name), str)}
+        extra |= {
+            "calling_aet": sender.get("AETitleCaller", ""),
+            "called_aet": sender.get("AETitleCalled", ""),
+            "peer_address": sender.get("CallerIP", ""),
+        }
+        state = self._classifier.merge(
+            self._classifier.image(HeaderFacts(one.header, extra)) for one in arrivals
+        )
+        # What other rules said of earlier images is forgotten.
+        if before := self._classifier.restore(row.labels.get("state")):
+            state |= before
+        return {"labels": list(self._classifier.labels(state)), "state": state.to_json()}
+
+    async def _record_bringers(self) -> None:
+        rows = [
+            {"study_id": study_id, "association_id": association_id}
+            for study_id, associations in self._recorded.senders.items()
+            for association_id in sorted(associations)
+        ]
+        if rows:
+            await self._connection.execute(
+                insert_or(self._connection, _bringer).on_conflict_do_nothing(
+                    index_elements=["study_id", "association_id"]
+                ),
+                rows,
+            )

@@ -12,20 +12,18 @@ from collections.abc import Iterable, Sequence
 
 from services.classifier.arrivals import Arrival, Unusable, examine
 from services.classifier.assignment import assign_arrived
-from services.classifier.catalogue import (
-    Recorded,
-    count_instances,
-    quarantine,
-    record,
-    record_senders,
-)
+from services.classifier.catalogue import Catalogue, Recorded
+from services.classifier.intake import quarantine, record_senders
+from services.classifier.labels import Classifier
 from shared import telemetry
 from shared.bus import CLASSIFIER_RECEIVED, CLASSIFIER_TRANSFERS, Message, Outcome
 from shared.clock import now
 from shared.errors import Reason
 from shared.events import AssociationClosed, InstanceAssigned, InstanceReceived, TransferRequested
+from shared.identity import MasterKey
 from shared.ledger import Ledger
 from shared.ledger.deliveries import Assigned, assign
+from shared.ledger.recalling import startable
 from shared.ledger.transfers import lock_studies
 from shared.settings import Settings
 from shared.spool import Association as Sender
@@ -39,9 +37,17 @@ class ReceivedConsumer:
 
     queue = CLASSIFIER_RECEIVED
 
-    def __init__(self, settings: Settings, ledger: Ledger, spool: Spool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        spool: Spool,
+        master_key: MasterKey,
+        classifier: Classifier,
+    ) -> None:
         self._patience = settings.patience
         self._ledger, self._spool = ledger, spool
+        self._master_key, self._classifier = master_key, classifier
 
     async def handle(self, batch: Sequence[Message], outcome: Outcome) -> None:
         """Catalogue a batch: headers, one transaction, then the events and the inbox."""
@@ -59,12 +65,15 @@ class ReceivedConsumer:
         arrivals, unusable, senders = await asyncio.to_thread(self._look, keys, closed)
         async with self._ledger.transaction() as connection:
             await record_senders(connection, senders)
+            catalogue = Catalogue(connection, self._spool, senders, self._classifier)
+            recorded = await catalogue.record(arrivals)
+            unusable += recorded.strangers
             await quarantine(connection, self._spool, unusable)
-            recorded = await record(connection, self._spool, arrivals)
-            assigned = await assign_arrived(connection, recorded, senders, self._patience)
-            totals = await count_instances(connection, [series.id for series in recorded.series])
+            assigned = await assign_arrived(connection, recorded, self._patience, self._master_key)
+            # While the studies are locked: a lower count never replaces a higher one.
+            await asyncio.to_thread(self._write_facts, recorded)
         publish(outcome, assigned, because=batch[0])
-        await asyncio.to_thread(self._tidy, keys, arrivals, recorded, totals, senders)
+        await asyncio.to_thread(self._clear, keys, senders)
         self._tell(recorded, unusable)
 
     async def give_up(self, message: Message, reason: Reason) -> None:
@@ -102,36 +111,18 @@ class ReceivedConsumer:
             for one in set(map(self._spool.association_of, keys))
         }
 
-    def _tidy(
-        self,
-        keys: list[str],
-        arrivals: list[Arrival],
-        recorded: Recorded,
-        totals: dict[int, int],
-        senders: dict[str, Sender],
-    ) -> None:
-        """Write the series JSON, and clear the inbox."""
-        facts = {(one.study_uid, one.series_uid): one.facts for one in reversed(arrivals)}
-        connection_of = {
-            (one.study_uid, one.series_uid): senders[self._spool.association_of(one.key)]
-            for one in arrivals
-        }
+    def _write_facts(self, recorded: Recorded) -> None:
+        """Write the series JSON, with the earlier system's keys."""
         for series in recorded.series:
-            uids = series.study_uid, series.series_uid
-            sender = connection_of[uids]
             self._spool.write_series_facts(
-                *uids,
+                series.study_uid,
+                series.series_uid,
                 {
-                    **facts[uids],
-                    "NumFiles": totals[series.id],
-                    "IncomingConnection": {
-                        "AETitleCaller": sender.calling_aet,
-                        "AETitleCalled": sender.called_aet,
-                        "CallerIP": sender.peer_address,
-                    },
+                    **series.facts,
+                    "NumFiles": series.instances,
+                    "ClassifyType": series.labels["labels"],
                 },
             )
-        self._clear(keys, senders)
 
     def _clear(self, keys: Iterable[str], senders: dict[str, Sender]) -> None:
         """Take off the inbox what the ledger has, and what is empty then."""
@@ -172,8 +163,10 @@ class TransferConsumer:
             if isinstance(message.event, TransferRequested)
         }
         async with self._ledger.transaction() as connection:
+            # First the lock: a person may be cancelling one of them just now.
             await lock_studies(connection, by_id)
-            assigned = await assign(connection, sorted(by_id), patience=self._patience)
+            ready = await startable(connection, by_id)
+            assigned = await assign(connection, ready, patience=self._patience)
         publish(outcome, assigned, because=batch[0])
         log.info("transfers expanded", transfers=sorted(by_id))
 

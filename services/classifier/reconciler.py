@@ -35,6 +35,7 @@ from shared.events import (
 )
 from shared.ledger import Ledger
 from shared.ledger.deliveries import Assigned, in_batches
+from shared.ledger.recalling import waits_for_deletion
 from shared.ledger.states import IN_FLIGHT, DeliveryState, TransferState
 from shared.ledger.tables import Delivery, Transfer, core
 from shared.settings import Settings
@@ -146,6 +147,7 @@ class Reconciler:
                 .where(
                     _transfer.c.state == TransferState.REQUESTED,
                     _transfer.c.requested_at <= now() - timedelta(seconds=patience),
+                    ~waits_for_deletion(),
                 )
                 .order_by(_transfer.c.id)
                 .limit(AT_MOST)

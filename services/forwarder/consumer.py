@@ -17,6 +17,7 @@ from shared.errors import Reason
 from shared.events import InstanceAnonymized, InstanceFailed, InstanceForwarded
 from shared.ledger import Connection, Ledger
 from shared.ledger.deliveries import Waiting, move, postpone
+from shared.ledger.recalling import again
 from shared.ledger.states import DeliveryState
 from shared.ledger.transfers import settle
 from shared.settings import Settings
@@ -46,7 +47,9 @@ class AnonymizedConsumer:
         answered = await self._destinations.send(work)
         sent, failed, waiting, lost = _sorted(answered)
         async with self._ledger.transaction() as connection:
-            await _note(connection, DeliveryState.FORWARDED, sent)
+            noted = await _note(connection, DeliveryState.FORWARDED, sent)
+            # What was taken back while it was on its way is there now: it must go again.
+            await again(connection, {one.transfer_id for one, _ in sent if one.id not in noted})
             await _note(connection, DeliveryState.FAILED, failed)
             # The copy is gone from the spool: the reconciler has it made again.
             await _note(connection, DeliveryState.ASSIGNED, lost)
@@ -82,8 +85,8 @@ class AnonymizedConsumer:
             await settle(connection, {one.transfer_id for one in work})
 
 
-async def _note(connection: Connection, state: DeliveryState, answered: list[Answered]) -> None:
-    await move(
+async def _note(connection: Connection, state: DeliveryState, answered: list[Answered]) -> set[int]:
+    return await move(
         connection,
         state,
         [

@@ -4,6 +4,7 @@ import asyncio
 
 from services.forwarder.consumer import AnonymizedConsumer
 from services.forwarder.destinations import Destinations
+from services.forwarder.recalls import Recalls
 from shared.runtime import Runtime
 
 
@@ -12,10 +13,13 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     destinations = Destinations(runtime.settings)
     consumer = AnonymizedConsumer(runtime.settings, runtime.ledger, runtime.spool, destinations)
     releasing = asyncio.create_task(destinations.release_idle())
+    recalls = Recalls(runtime.settings, runtime.bus, runtime.ledger)
+    recalling = asyncio.create_task(recalls.run())
     try:
         # Two batches at a time: one is noted in the ledger while the other is sent.
         async with runtime.bus.consuming(consumer, lanes=2):
             await stop.wait()
     finally:
         releasing.cancel()
+        recalling.cancel()
         await asyncio.to_thread(destinations.close)

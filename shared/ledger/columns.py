@@ -37,6 +37,8 @@ def row_id() -> Column[Any]:
     return Column(BigId, primary_key=True, autoincrement=True)
 
 
-def reference(target: str, *, nullable: bool = False, index: bool = False) -> Column[Any]:
+def reference(
+    target: str, *, nullable: bool = False, index: bool = False, unique: bool | None = None
+) -> Column[Any]:
     """A foreign key to `target`, written `table.column`."""
-    return Column(BigId, ForeignKey(target), nullable=nullable, index=index)
+    return Column(BigId, ForeignKey(target), nullable=nullable, index=index, unique=unique)

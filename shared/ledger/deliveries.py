@@ -14,6 +14,7 @@ from shared import telemetry
 from shared.clock import now
 from shared.errors import Reason
 from shared.events import BATCH
+from shared.ledger.counting import count, count_new
 from shared.ledger.database import Connection
 from shared.ledger.states import IN_FLIGHT, DeliveryState, sources_of
 from shared.ledger.tables import Delivery, Instance, Project, Series, Transfer, core
@@ -37,8 +38,8 @@ async def move(
     *,
     due_at: datetime,
     step: str,
-) -> None:
-    """Move deliveries to state `to`.
+) -> set[int]:
+    """Move deliveries to state `to`; the ids of those that may and did.
 
     Parameters
     ----------
@@ -50,15 +51,18 @@ async def move(
         The service, for the metrics.
     """
     if not rows:
-        return
+        return set()
+    found = await _locked(connection, _delivery.c.id.in_([row["id"] for row in rows]))
+    legal = {one.id: one for one in found if DeliveryState(one.state) in sources_of(to)}
+    wanted = [
+        row for row in rows if row["id"] in legal and legal[row["id"]].revision == row["revision"]
+    ]
+    if not wanted:
+        return set()
     extra = set(rows[0]) - {"id", "revision"}
     statement = (
         update(_delivery)
-        .where(
-            _delivery.c.id == bindparam("b_id"),
-            _delivery.c.revision == bindparam("b_revision"),
-            _in_state(sources_of(to)),
-        )
+        .where(_delivery.c.id == bindparam("b_id"))
         .values(
             {name: bindparam(f"v_{name}") for name in extra}
             | {"state": to, "changed_at": now(), "due_at": due_at, "nudges": 0}
@@ -66,13 +70,31 @@ async def move(
     )
     await connection.execute(
         statement,
-        [
-            {"b_id": row["id"], "b_revision": row["revision"]}
-            | {f"v_{name}": row[name] for name in extra}
-            for row in rows
-        ],
+        [{"b_id": row["id"]} | {f"v_{name}": row[name] for name in extra} for row in wanted],
     )
-    telemetry.INSTANCES.labels(step, to.value).inc(len(rows))
+    await count(connection, [legal[row["id"]] for row in wanted], to)
+    telemetry.INSTANCES.labels(step, to.value).inc(len(wanted))
+    return {row["id"] for row in wanted}
+
+
+class _Locked(NamedTuple):
+    """A delivery that nobody else moves until this transaction ends."""
+
+    id: int
+    transfer_id: int
+    series_id: int
+    state: str
+    revision: int
+
+
+async def _locked(connection: Connection, which: ColumnElement[bool]) -> list[_Locked]:
+    rows = await connection.execute(
+        select(*(_delivery.c[name] for name in _Locked._fields))
+        .where(which)
+        .order_by(_delivery.c.id)
+        .with_for_update()
+    )
+    return [_Locked(*row) for row in rows]
 
 
 class Waiting(NamedTuple):
@@ -176,6 +198,7 @@ async def assign(
     )
     rows = result.all()
     telemetry.INSTANCES.labels("classifier", DeliveryState.ASSIGNED.value).inc(len(rows))
+    await count_new(connection, [row[0] for row in rows])
     await run(connection, {row[0] for row in rows})
     return in_batches((row[0], row[1], row[2]) for row in rows)
 
@@ -208,6 +231,11 @@ async def retry_failed(connection: Connection, transfer_id: int, *, patience: fl
     return await _restart(connection, (_delivery.c.transfer_id == transfer_id) & failed, patience)
 
 
+async def restart(connection: Connection, transfer_id: int, *, patience: float) -> Assigned:
+    """Start all of a transfer's deliveries again, whatever became of them."""
+    return await _restart(connection, _delivery.c.transfer_id == transfer_id, patience)
+
+
 async def hurry(
     connection: Connection, *, transfer_id: int | None = None, destination_id: int | None = None
 ) -> None:
@@ -225,11 +253,42 @@ async def hurry(
     await connection.execute(update(_delivery).where(waiting).values(due_at=now(), nudges=0))
 
 
-async def _restart(connection: Connection, which: ColumnElement[bool], patience: float) -> Assigned:
-    revision = select(_instance.c.revision).where(_instance.c.id == _delivery.c.instance_id)
-    result = await connection.execute(
+async def withdraw(connection: Connection, transfer_id: int, *, forwarded: bool) -> int:
+    """Take a transfer's deliveries back that can still be; how many were delivered.
+
+    Parameters
+    ----------
+    forwarded
+        Also those that the destination has.
+    """
+    found = await _locked(connection, _delivery.c.transfer_id == transfer_id)
+    leaving = [
+        one
+        for one in found
+        if one.state in sources_of(DeliveryState.WITHDRAWN)
+        and (forwarded or one.state != DeliveryState.FORWARDED)
+    ]
+    state = DeliveryState.WITHDRAWN
+    keep = [] if forwarded else [DeliveryState.FORWARDED]
+    await connection.execute(
         update(_delivery)
-        .where(which)
+        .where(_delivery.c.transfer_id == transfer_id, _delivery.c.state.not_in([*keep, state]))
+        .values(state=state, changed_at=now(), reason=None, detail="")
+    )
+    await count(connection, leaving, state)
+    return sum(one.state == DeliveryState.FORWARDED for one in found)
+
+
+async def _restart(connection: Connection, which: ColumnElement[bool], patience: float) -> Assigned:
+    found = [
+        one for one in await _locked(connection, which) if one.state != DeliveryState.WITHDRAWN
+    ]
+    if not found:
+        return []
+    revision = select(_instance.c.revision).where(_instance.c.id == _delivery.c.instance_id)
+    await connection.execute(
+        update(_delivery)
+        .where(which, _delivery.c.state != DeliveryState.WITHDRAWN)
         .values(
             revision=revision.scalar_subquery(),
             state=DeliveryState.ASSIGNED,
@@ -240,8 +299,7 @@ async def _restart(connection: Connection, which: ColumnElement[bool], patience:
             due_at=now() + timedelta(seconds=patience),
             nudges=0,
         )
-        .returning(_delivery.c.transfer_id, _delivery.c.series_id, _delivery.c.id)
     )
-    rows = result.all()
-    await run(connection, {row[0] for row in rows})
-    return in_batches((row[0], row[1], row[2]) for row in rows)
+    await count(connection, found, DeliveryState.ASSIGNED)
+    await run(connection, {one.transfer_id for one in found})
+    return in_batches((one.transfer_id, one.series_id, one.id) for one in found)

@@ -16,6 +16,8 @@ class DeliveryState(StrEnum):
     """A person must look at it before it goes on."""
     FAILED = "failed"
     """The destination refused it, or trying was given up."""
+    WITHDRAWN = "withdrawn"
+    """It does not go there any more: its transfer was cancelled or recalled."""
 
 
 class TransferState(StrEnum):
@@ -29,6 +31,23 @@ class TransferState(StrEnum):
     """Every instance is delivered."""
     ATTENTION = "attention"
     """Nothing is in flight, but some instances are held or failed."""
+    CANCELLED = "cancelled"
+    """Stopped by a person; what was delivered before stays there."""
+    RECALLED = "recalled"
+    """Taken back by a person: what was delivered is to be deleted there."""
+
+
+class Deletion(StrEnum):
+    """How a destination lets a study be deleted."""
+
+    NONE = "none"
+    """By hand only."""
+    OVERWRITES = "overwrites"
+    """By hand; but images that come again take the place of those that are there."""
+    ORTHANC = "orthanc"
+    """Orthanc's REST API."""
+    DICOMWEB = "dicomweb"
+    """DELETE of the study's DICOMweb resource."""
 
 
 class ProjectState(StrEnum):
@@ -44,22 +63,39 @@ IN_FLIGHT = frozenset({DeliveryState.ASSIGNED, DeliveryState.ANONYMIZED})
 _D, _T = DeliveryState, TransferState
 
 DELIVERY_MOVES: dict[DeliveryState, frozenset[DeliveryState]] = {
-    _D.ASSIGNED: frozenset({_D.ANONYMIZED, _D.HELD, _D.FAILED}),
+    _D.ASSIGNED: frozenset({_D.ANONYMIZED, _D.HELD, _D.FAILED, _D.WITHDRAWN}),
     # Back to assigned when the copy is gone from the spool: it can be made again.
-    _D.ANONYMIZED: frozenset({_D.FORWARDED, _D.FAILED, _D.ASSIGNED}),
+    _D.ANONYMIZED: frozenset({_D.FORWARDED, _D.FAILED, _D.ASSIGNED, _D.WITHDRAWN}),
     # Back to assigned when a changed instance arrived, or a person asked for another try.
-    _D.FORWARDED: frozenset({_D.ASSIGNED}),
-    _D.HELD: frozenset({_D.ASSIGNED}),
-    _D.FAILED: frozenset({_D.ASSIGNED}),
+    _D.FORWARDED: frozenset({_D.ASSIGNED, _D.WITHDRAWN}),
+    _D.HELD: frozenset({_D.ASSIGNED, _D.WITHDRAWN}),
+    _D.FAILED: frozenset({_D.ASSIGNED, _D.WITHDRAWN}),
+    _D.WITHDRAWN: frozenset(),
 }
 
 TRANSFER_MOVES: dict[TransferState, frozenset[TransferState]] = {
-    _T.REQUESTED: frozenset({_T.RUNNING}),
-    _T.RUNNING: frozenset({_T.COMPLETE, _T.ATTENTION}),
+    _T.REQUESTED: frozenset({_T.RUNNING, _T.CANCELLED, _T.RECALLED}),
+    _T.RUNNING: frozenset({_T.COMPLETE, _T.ATTENTION, _T.CANCELLED, _T.RECALLED}),
     # Late and changed instances reopen a transfer, and so does a retry.
-    _T.COMPLETE: frozenset({_T.RUNNING}),
-    _T.ATTENTION: frozenset({_T.RUNNING}),
+    _T.COMPLETE: frozenset({_T.RUNNING, _T.RECALLED}),
+    _T.ATTENTION: frozenset({_T.RUNNING, _T.CANCELLED, _T.RECALLED}),
+    _T.CANCELLED: frozenset({_T.RECALLED}),
+    _T.RECALLED: frozenset(),
 }
+
+ENDED = frozenset({_T.CANCELLED, _T.RECALLED})
+"""Transfers that nothing is added to any more; the study may go into the project anew."""
+
+
+class RecallState(StrEnum):
+    """How far the deletion of a recalled release is at its destination."""
+
+    ASKED = "asked"
+    """Sluse deletes it, or tries again to."""
+    BY_HAND = "by-hand"
+    """The destination takes no deletions: a person deletes, and says so."""
+    DONE = "done"
+    """It is gone, or was never there."""
 
 
 def sources_of(state: DeliveryState) -> list[DeliveryState]:

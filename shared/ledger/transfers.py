@@ -7,11 +7,10 @@ from sqlalchemy import exists, select, update
 from shared.clock import now
 from shared.ledger.database import Connection
 from shared.ledger.states import IN_FLIGHT, DeliveryState, TransferState, transfer_sources_of
-from shared.ledger.tables import Delivery, Participant, Study, Transfer, core
-from shared.ledger.writing import insert_or
+from shared.ledger.tables import Delivery, Study, Transfer, core
 
 _delivery, _transfer = core(Delivery), core(Transfer)
-_participant, _study = core(Participant), core(Study)
+_study = core(Study)
 
 
 async def run(connection: Connection, transfer_ids: Iterable[int]) -> None:
@@ -71,49 +70,3 @@ async def lock_studies(connection: Connection, transfer_ids: Iterable[int]) -> N
         .order_by(_study.c.id)
         .with_for_update()
     )
-
-
-async def request_transfer(
-    connection: Connection,
-    *,
-    study_id: int,
-    project_id: int,
-    participant: str,
-    event: str,
-    site: str,
-    requested_by: str,
-    rule_id: int | None = None,
-) -> int | None:
-    """Enter a transfer, and the participant where it is new.
-
-    Returns
-    -------
-    The new transfer's id; None when the study is in this project already.
-    """
-    moment = now()
-    participant_id = await connection.scalar(
-        insert_or(connection, _participant)
-        .values(project_id=project_id, pseudonym=participant, created_at=moment)
-        .on_conflict_do_update(
-            index_elements=["project_id", "pseudonym"], set_={"pseudonym": participant}
-        )
-        .returning(_participant.c.id)
-    )
-    transfer_id: int | None = await connection.scalar(
-        insert_or(connection, _transfer)
-        .values(
-            study_id=study_id,
-            project_id=project_id,
-            participant_id=participant_id,
-            event=event,
-            site=site,
-            state=TransferState.REQUESTED,
-            requested_by=requested_by,
-            rule_id=rule_id,
-            requested_at=moment,
-            changed_at=moment,
-        )
-        .on_conflict_do_nothing(index_elements=["study_id", "project_id"])
-        .returning(_transfer.c.id)
-    )
-    return transfer_id

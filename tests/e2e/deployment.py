@@ -108,7 +108,9 @@ class Deployment:
 
     def post(self, path: str, **body: Any) -> Any:
         """Create a resource."""
-        return self.client.post(path, json=body).raise_for_status().json()
+        answer = self.client.post(path, json=body)
+        assert answer.is_success, answer.text
+        return answer.json()
 
     def project(self, pacs_port: int, pacs_ae: str, code: str = "BICAM", **fields: Any) -> None:
         """Create a destination and a project that delivers to it."""

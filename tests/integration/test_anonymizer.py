@@ -13,7 +13,8 @@ from demo.phantoms import Maker
 from services.anonymizer.consumer import AssignedConsumer
 from services.anonymizer.jobs import Done, Job
 from services.anonymizer.pool import Pool
-from services.classifier.consumer import ReceivedConsumer, TransferConsumer
+from services.classifier.consumer import TransferConsumer
+from shared.admission import Way
 from shared.errors import Reason
 from shared.events import (
     InstanceAnonymized,
@@ -24,11 +25,20 @@ from shared.events import (
 )
 from shared.ledger.states import DeliveryState, TransferState
 from shared.ledger.tables import Delivery, Finding, Instance, Project, Release, Transfer, core
-from shared.ledger.transfers import request_transfer
 from shared.runtime import Runtime
 from shared.settings import Settings
 from tests.corpus import read
-from tests.helpers import arrive, handle, make_project, message, part10, rows, transfer_state
+from tests.helpers import (
+    arrive,
+    handle,
+    make_project,
+    message,
+    part10,
+    received_consumer,
+    request_transfer,
+    rows,
+    transfer_state,
+)
 
 
 @pytest.fixture
@@ -47,13 +57,13 @@ async def consumer(any_runtime: Runtime, pool: Pool) -> AssignedConsumer:
 async def assigned(runtime: Runtime, slices: int = 3) -> InstanceAssigned:
     """A study in the ledger and assigned to a project; the event that says so."""
     keys = arrive(runtime, Maker(1, size=16).ct(slices).instances)
-    received = ReceivedConsumer(runtime.settings, runtime.ledger, runtime.spool)
+    received = received_consumer(runtime)
     await handle(received, InstanceReceived(keys=tuple(keys)))
     project = await make_project(runtime)
     async with runtime.ledger.transaction() as connection:
         transfer = await request_transfer(
             connection, study_id=1, project_id=project, participant="P_1", event="", site="",
-            requested_by="rest",
+            requested_by=Way.REST,
         )  # fmt: skip
     assert transfer is not None
     requested = TransferConsumer(runtime.settings, runtime.ledger)
@@ -175,7 +185,7 @@ async def test_the_result_of_an_old_revision_is_ignored(
         done = await real(jobs)
         changed = Maker(1, size=16).ct(1).instances[0]
         changed.SeriesDescription = "changed"
-        received = ReceivedConsumer(any_runtime.settings, any_runtime.ledger, any_runtime.spool)
+        received = received_consumer(any_runtime)
         await handle(received, InstanceReceived(keys=tuple(arrive(any_runtime, [changed]))))
         return done
 

@@ -8,10 +8,10 @@ import pytest
 
 from demo.phantoms import Maker
 from services.api.app import create_app
-from services.classifier.consumer import ReceivedConsumer, TransferConsumer
+from services.classifier.consumer import TransferConsumer
 from shared.events import InstanceReceived, TransferRequested
 from shared.runtime import Runtime
-from tests.helpers import arrive, handle
+from tests.helpers import arrive, handle, received_consumer
 
 DESTINATION = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}
 PROJECT = {
@@ -59,7 +59,7 @@ def api(client: httpx.AsyncClient) -> Api:
 
 async def receive(runtime: Runtime, files: list[Any]) -> None:
     """Let files arrive and be catalogued."""
-    received = ReceivedConsumer(runtime.settings, runtime.ledger, runtime.spool)
+    received = received_consumer(runtime)
     await handle(received, InstanceReceived(keys=tuple(arrive(runtime, files))))
 
 

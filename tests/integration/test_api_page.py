@@ -3,12 +3,15 @@
 import httpx
 import markupsafe
 import pytest
+from sqlalchemy import String
 
 from shared.admission import Objection
 from shared.clock import now
 from shared.errors import Reason, Retry
-from shared.ledger.tables import Delivery, Study, Transfer, core
+from shared.ledger.states import DeliveryState
+from shared.ledger.tables import Study, Transfer, core
 from shared.runtime import Runtime
+from tests.helpers import end_deliveries
 from tests.integration.test_api_fixtures import (
     PROJECT,
     TRANSFER,
@@ -45,11 +48,12 @@ async def test_the_page_says_what_needs_attention(
 ) -> None:
     await running_transfer(any_runtime, api)
     async with any_runtime.ledger.transaction() as connection:
-        await connection.execute(core(Delivery).update().values(state="failed", reason="gave-up"))
+        await end_deliveries(connection, DeliveryState.FAILED, Reason.GAVE_UP)
         await connection.execute(core(Transfer).update().values(state="attention"))
         await connection.execute(
             core(Study).insert().values(
-                {column.name: "" for column in core(Study).columns if column.name != "id"}
+                {name: "" for name, column in core(Study).columns.items()
+                 if isinstance(column.type, String)}
                 | {"study_instance_uid": "1.2.3", "routing_note": Objection.PARTICIPANT_PATTERN,
                    "first_received_at": now(), "last_received_at": now()}
             )

@@ -8,7 +8,7 @@ from shared.errors import Reason
 from shared.ledger.states import DeliveryState
 from shared.ledger.tables import Delivery, core
 from shared.runtime import Runtime
-from tests.helpers import rows
+from tests.helpers import end_deliveries, rows
 from tests.integration.test_api_fixtures import (
     PROJECT,
     TRANSFER,
@@ -78,11 +78,7 @@ async def test_a_transfer_that_breaks_a_rule_names_the_field(
 async def test_failed_images_can_be_retried(any_runtime: Runtime, api: Api) -> None:
     await running_transfer(any_runtime, api)
     async with any_runtime.ledger.transaction() as connection:
-        await connection.execute(
-            core(Delivery)
-            .update()
-            .values(state="failed", reason=Reason.DESTINATION_REFUSED, detail="A900")
-        )
+        await end_deliveries(connection, DeliveryState.FAILED, Reason.DESTINATION_REFUSED, "A900")
     before = await api("GET", "/transfers/1", 200)
     assert before["troubles"] == [
         {"state": "failed", "reason": Reason.DESTINATION_REFUSED.in_words, "detail": "A900",

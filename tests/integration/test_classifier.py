@@ -10,6 +10,7 @@ from sqlalchemy import insert
 
 from demo.phantoms import Maker
 from services.classifier.consumer import ReceivedConsumer, TransferConsumer
+from shared.admission import Way
 from shared.clock import now
 from shared.errors import Reason
 from shared.events import AssociationClosed, InstanceAssigned, InstanceReceived, TransferRequested
@@ -26,14 +27,23 @@ from shared.ledger.tables import (
     Transfer,
     core,
 )
-from shared.ledger.transfers import request_transfer
 from shared.runtime import Runtime
-from tests.helpers import arrive, handle, make_project, message, part10, rows, transfer_state
+from tests.helpers import (
+    arrive,
+    handle,
+    make_project,
+    message,
+    part10,
+    received_consumer,
+    request_transfer,
+    rows,
+    transfer_state,
+)
 
 
 @pytest.fixture
 def received(any_runtime: Runtime) -> ReceivedConsumer:
-    return ReceivedConsumer(any_runtime.settings, any_runtime.ledger, any_runtime.spool)
+    return received_consumer(any_runtime)
 
 
 @pytest.fixture
@@ -63,7 +73,7 @@ async def request(runtime: Runtime, project_id: int, study_id: int = 1) -> int:
     async with runtime.ledger.transaction() as connection:
         found = await request_transfer(
             connection, study_id=study_id, project_id=project_id, participant="P_1", event="",
-            site="", requested_by="rest",
+            site="", requested_by=Way.REST,
         )  # fmt: skip
     assert found is not None
     return found

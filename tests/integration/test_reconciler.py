@@ -8,16 +8,16 @@ import pytest
 from sqlalchemy import update
 
 from demo.phantoms import Maker
-from services.classifier.consumer import ReceivedConsumer, TransferConsumer
+from services.classifier.consumer import TransferConsumer
 from services.classifier.reconciler import Reconciler
+from shared.admission import Way
 from shared.bus import ANONYMIZER_ASSIGNED, CLASSIFIER_RECEIVED, CLASSIFIER_TRANSFERS
 from shared.clock import now
 from shared.events import AssociationClosed, InstanceReceived, TransferRequested
 from shared.ledger.states import DeliveryState
 from shared.ledger.tables import Delivery, Transfer, core
-from shared.ledger.transfers import request_transfer
 from shared.runtime import Runtime
-from tests.helpers import arrive, handle, make_project, rows
+from tests.helpers import arrive, handle, make_project, received_consumer, request_transfer, rows
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def reconciler(any_runtime: Runtime) -> Reconciler:
 
 async def requested(runtime: Runtime, slices: int = 3) -> int:
     keys = arrive(runtime, Maker(1, size=16).ct(slices).instances)
-    received = ReceivedConsumer(runtime.settings, runtime.ledger, runtime.spool)
+    received = received_consumer(runtime)
     await handle(received, InstanceReceived(keys=tuple(keys)))
     project = await make_project(runtime)
     async with runtime.ledger.transaction() as connection:
         transfer = await request_transfer(
             connection, study_id=1, project_id=project, participant="P_1", event="", site="",
-            requested_by="rest",
+            requested_by=Way.REST,
         )  # fmt: skip
     assert transfer is not None
     return transfer
@@ -68,7 +68,7 @@ async def test_an_empty_inbox_folder_whose_end_was_not_heard_is_cleared(
     keys = arrive(any_runtime, Maker(1, size=16).ct(1).instances)
     any_runtime.spool.discard(keys)
     await reconciler.reconcile(patience=0)
-    received = ReceivedConsumer(any_runtime.settings, any_runtime.ledger, any_runtime.spool)
+    received = received_consumer(any_runtime)
     await handle(
         received, AssociationClosed(association_id=any_runtime.spool.association_of(keys[0]))
     )

@@ -36,6 +36,10 @@ class Orthanc:
         """The stored file of an instance."""
         return self._request("GET", f"instances/{orthanc_id}/file").content
 
+    def delete_instance(self, orthanc_id: str) -> None:
+        """Delete an instance, and what it was the last one of."""
+        self._request("DELETE", f"instances/{orthanc_id}")
+
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         answer = httpx.request(
             method, f"http://127.0.0.1:{self.http_port}/{path}", timeout=60, trust_env=False,
@@ -59,8 +63,8 @@ def _start(root: Path, folder: Path) -> dict[str, int]:
         "IndexDirectory": str(folder / "db"), "HttpPort": ports["http"],
         "DicomPort": ports["dicom"], "DicomAet": "ORTHANC", "Plugins": [],
         "RemoteAccessAllowed": False, "AuthenticationEnabled": False,
-        "DicomAlwaysAllowStore": True, "DicomCheckCalledAet": True, "UnknownSopClassAccepted": True,
-        "OverwriteInstances": True, "StorageCompression": False,
+        "DicomAlwaysAllowStore": True, "DicomAlwaysAllowFind": True, "DicomCheckCalledAet": True,
+        "UnknownSopClassAccepted": True, "OverwriteInstances": True, "StorageCompression": False,
     }  # fmt: skip
     (folder / "orthanc.json").write_text(json.dumps(configuration))
     start_guarded(root, [_BINARY, folder / "orthanc.json"], folder / "server.log")

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from services.classifier.routing import matching
 from shared.admission import Objection, refusals
 from shared.clock import now
 from shared.ledger.states import ProjectState
 from shared.ledger.tables import Project, RoutingRule
 from shared.patterns import PatternError, check, matches_start, matches_whole
+from shared.routing import matching
 from shared.spool import Association
 
 PROJECT = Project(

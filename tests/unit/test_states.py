@@ -1,5 +1,6 @@
 from services.forwarder.outcome import Verdict, of_status
 from shared.errors import Reason
+from shared.ledger.counting import COUNTED
 from shared.ledger.states import (
     DELIVERY_MOVES,
     IN_FLIGHT,
@@ -25,8 +26,14 @@ def test_nothing_is_forwarded_that_was_not_anonymized() -> None:
 def test_what_is_in_flight_can_end_and_what_ended_can_start_again() -> None:
     for state in IN_FLIGHT:
         assert DELIVERY_MOVES[state] - IN_FLIGHT
-    for state in set(DeliveryState) - IN_FLIGHT:
-        assert DELIVERY_MOVES[state] == {DeliveryState.ASSIGNED}
+    for state in set(DeliveryState) - IN_FLIGHT - {DeliveryState.WITHDRAWN}:
+        assert DELIVERY_MOVES[state] == {DeliveryState.ASSIGNED, DeliveryState.WITHDRAWN}
+    assert not DELIVERY_MOVES[DeliveryState.WITHDRAWN]
+
+
+def test_every_delivery_but_a_withdrawn_one_is_counted() -> None:
+    assert set(COUNTED) == set(DeliveryState) - {DeliveryState.WITHDRAWN}
+    assert {state for state, name in COUNTED.items() if name == "in_flight"} == IN_FLIGHT
 
 
 def test_every_reason_has_words() -> None:

@@ -5,7 +5,8 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from services.api.destinations.schemas import DestinationWrite
-from services.api.problems import not_found, taken
+from services.api.problems import not_found, rule_broken, taken
+from shared.ledger.recalling import BY_SLUSE
 from shared.ledger.tables import Destination
 
 
@@ -25,7 +26,11 @@ async def get(session: AsyncSession, destination_id: int) -> Destination:
 async def write(
     session: AsyncSession, body: DestinationWrite, destination: Destination | None = None
 ) -> Destination:
-    """Enter a destination, or change one; a 409 problem when the name is taken."""
+    """Enter a destination, or change one; a problem when the name is taken or the address of
+    deletions missing.
+    """
+    if body.deletion in BY_SLUSE and not body.deletion_url:
+        raise rule_broken("deletion_url", "Say where Sluse is to delete.")
     row = destination or Destination.model_validate(body.model_dump())
     row.sqlmodel_update(body.model_dump())
     session.add(row)

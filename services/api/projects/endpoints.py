@@ -6,9 +6,11 @@ from fastapi import APIRouter, Path
 
 from services.api.dependencies import RuntimeDep
 from services.api.fields import ProjectCode
+from services.api.nudging import nudge
 from services.api.problems import responses
-from services.api.projects import service
-from services.api.projects.schemas import ProjectChange, ProjectCreate, ProjectRead
+from services.api.projects import processing, service
+from services.api.projects.schemas import Estimate, ProjectChange, ProjectCreate, ProjectRead
+from services.api.transfers.following import assigned_events
 
 router = APIRouter(prefix="/projects", tags=["projects"])
 
@@ -43,3 +45,23 @@ async def change_project(code: Code, body: ProjectChange, runtime: RuntimeDep) -
     """Change what is given of a project; code, number, date shift, scheme and key stay for good."""
     async with runtime.ledger.session() as session:
         return ProjectRead.model_validate(await service.change(session, code, body))
+
+
+@router.get("/{code}/process-again/estimate", responses=responses(404, 422))
+async def estimate_processing_again(code: Code, runtime: RuntimeDep) -> Estimate:
+    """Say what processing all studies of the project again would take."""
+    async with runtime.ledger.reading() as connection:
+        return await processing.estimate(connection, code)
+
+
+@router.post("/{code}/process-again", status_code=202, responses=responses(404, 422))
+async def process_project_again(code: Code, runtime: RuntimeDep) -> Estimate:
+    """De-identify and deliver all studies of the project again: its profile has changed, or the
+    research PACS has lost data. Images keep their released UIDs, so copies that are there are
+    delivered once more, not doubled.
+    """
+    async with runtime.ledger.reading() as connection:
+        expected = await processing.estimate(connection, code)
+    async for assigned in processing.process_again(runtime.ledger, code, runtime.settings.patience):
+        await nudge(runtime, assigned_events(assigned))
+    return expected

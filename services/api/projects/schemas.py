@@ -6,12 +6,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.fields import (
+    Name,
     Names,
     OptionalName,
+    ParticipantPattern,
     ProfileText,
     ProjectCode,
     ProjectNumber,
-    RegularExpression,
     RowId,
     Settled,
     Text,
@@ -28,9 +29,10 @@ _EXAMPLE: dict[str, Any] = {
     "rek_number": "2019/1234",
     "rek_start": "2020-01-01",
     "rek_end": "2029-12-31",
-    "participant_pattern": "BICAM_[0-9]{3}",
+    "participant_pattern": "BICAM{site:2}_{n:4}",
     "events": ["baseline", "year1"],
-    "sites": [],
+    "sites": ["Bergen", "Førde"],
+    "site_codes": {"Bergen": "01", "Førde": "02"},
     "destination_id": 1,
     "date_shift_days": -42,
     "identifier_scheme": "keyed",
@@ -57,13 +59,20 @@ class ProjectChange(BaseModel):
     rek_number: OptionalName = Field("", description="REK approval number.")
     rek_start: date | None = Field(None, description="First day of the approval.")
     rek_end: date | None = Field(None, description="Last day of the approval.")
-    participant_pattern: RegularExpression | None = Field(
+    participant_pattern: ParticipantPattern | None = Field(
         None,
-        description="Regular expression that a participant id matches as a whole. Without one "
-        "any id is taken, and no routing rule may name the project.",
+        description="What participant ids look like. A template, `BICAM{site:2}_{n:4}`: Sluse can "
+        "choose ids; `{n:4}` is a running number of four digits, `{site:2}` the site's code of two "
+        "characters. Or a regular expression that ids match as a whole. Without a pattern any id "
+        "is taken, and no trusted routing rule may name the project.",
     )
     events: Names = Field(default_factory=list, description="The visits; empty for none.")
     sites: Names = Field(default_factory=list, description="The sites; empty for one.")
+    site_codes: Annotated[dict[Name, Name], Field(max_length=100)] = Field(
+        default_factory=dict,
+        description="What stands for each site in participant ids; a site that is left out stands "
+        "for itself.",
+    )
     destination_id: RowId | None = Field(None, description="Where its images are delivered.")
     profile: ProfileText = Field(
         "",
@@ -116,8 +125,27 @@ class ProjectRead(BaseModel):
     participant_pattern: str | None
     events: list[str]
     sites: list[str]
+    site_codes: dict[str, str]
     destination_id: int | None
     date_shift_days: int
     identifier_scheme: Scheme
     profile: str
     state: ProjectState
+
+
+class Estimate(BaseModel):
+    """What processing all studies of a project again takes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"studies": 120, "images": 60960, "bytes": 32000000000, "seconds": 420}
+        }
+    )
+
+    studies: int = Field(description="Studies that are de-identified and delivered again.")
+    images: int = Field(description="How many images.")
+    bytes: int = Field(description="Of the originals; of many images, by a sample's mean.")
+    seconds: int | None = Field(
+        description="How long it takes at the pace of the latest deliveries; null where nothing "
+        "has been delivered."
+    )

@@ -8,8 +8,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from services.api.problems import not_found, rule_broken, settled, taken
 from services.api.projects.schemas import ProjectChange, ProjectCreate
+from shared.admission import site_code
 from shared.identity import MasterKey, new_project_key
 from shared.ledger.tables import Destination, Project, Release
+from shared.participants import Template, is_site_code, template
 from shared.profile import Action, Profile, load_profile, source_profile
 from shared.schemes import Scheme
 
@@ -81,6 +83,7 @@ async def _check_free(session: AsyncSession, body: ProjectCreate) -> None:
 
 
 async def _check(session: AsyncSession, project: Project) -> None:
+    _check_sites(project)
     if project.rek_start and project.rek_end and project.rek_end < project.rek_start:
         raise rule_broken("rek_end", "The approval ends before it starts.")
     wanted = project.destination_id
@@ -117,3 +120,31 @@ def _profile(text: str) -> Profile:
 def _own_uid_actions(profile: str) -> list[Action | None]:
     rules = map(_profile(profile).get, _OWN_UIDS)
     return [rule.action if rule else None for rule in rules]
+
+
+def _check_sites(project: Project) -> None:
+    """A template that names the site needs sites, each with a code of its own that fits."""
+    codes = project.site_codes
+    if unknown := sorted(set(codes) - set(project.sites)):
+        raise rule_broken("site_codes", f"The project has no site {unknown[0]}.")
+    made = template(project.participant_pattern or "")
+    if made is None or not made.needs_site:
+        return
+    if not project.sites:
+        raise rule_broken("sites", "The pattern names the site: say which sites there are.")
+    given: dict[str, str] = {}
+    for site in project.sites:
+        code = site_code(project, site)
+        if not is_site_code(code, project.participant_pattern):
+            raise rule_broken("site_codes", f"{site}: {_what_fits(made)}, not {code}.")
+        # Ids of two spellings would be two participants here and one in many a PACS.
+        if code.casefold() in given:
+            other = given[code.casefold()]
+            raise rule_broken("site_codes", f"{other} and {site} have the same code.")
+        given[code.casefold()] = site
+
+
+def _what_fits(made: Template) -> str:
+    width = next(width for name, width in made.fields if name == "site")
+    length = f"{width}" if width else "1 to 9"
+    return f"give a code of {length} letters or digits"

@@ -1,13 +1,28 @@
 """`/routing-rules`: what arrives and is assigned by itself."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from services.api.dependencies import PathId, RuntimeDep
-from services.api.problems import responses
+from services.api.nudging import nudge
+from services.api.paging import After, Limit, Page
+from services.api.problems import responses, rule_broken
 from services.api.routing_rules import service
-from services.api.routing_rules.schemas import RoutingRuleRead, RoutingRuleWrite
+from services.api.routing_rules.applying import apply
+from services.api.routing_rules.schemas import Applied, RoutingRuleRead, RoutingRuleWrite, Tried
+from services.api.routing_rules.trying import try_rule
+from shared.events import TransferRequested
 
 router = APIRouter(prefix="/routing-rules", tags=["routing rules"])
+
+Takes = Annotated[
+    bool | None,
+    Query(
+        description="Only the studies that the rule would take, or only the others. A page may "
+        "then be empty and still have a `next`."
+    ),
+]
 
 
 @router.get("")
@@ -38,3 +53,72 @@ async def change_routing_rule(
     """Change a rule, or switch it on or off."""
     async with runtime.ledger.session() as session:
         return await service.write(session, body, await service.get(session, rule_id))
+
+
+@router.post("/dry-run", responses=responses(422))
+async def try_new_routing_rule(
+    body: RoutingRuleWrite,
+    runtime: RuntimeDep,
+    takes: Takes = None,
+    limit: Limit = 50,
+    after: After = None,
+) -> Page[Tried]:
+    """Say which of the studies here a rule would take, and why or why not, before it is entered.
+    Changes nothing.
+    """
+    master_key = await runtime.load_master_key()
+    async with runtime.ledger.session() as session:
+        rule = await service.understood(session, body)
+    return await try_rule(runtime.ledger, rule, master_key, takes=takes, limit=limit, after=after)
+
+
+@router.post("/{rule_id}/dry-run", responses=responses(404, 422))
+async def try_changed_routing_rule(
+    rule_id: PathId,
+    body: RoutingRuleWrite,
+    runtime: RuntimeDep,
+    takes: Takes = None,
+    limit: Limit = 50,
+    after: After = None,
+) -> Page[Tried]:
+    """Say which of the studies here a rule would take if it were changed like this. Changes
+    nothing.
+    """
+    master_key = await runtime.load_master_key()
+    async with runtime.ledger.session() as session:
+        await service.get(session, rule_id)
+        rule = await service.understood(session, body, rule_id)
+    return await try_rule(runtime.ledger, rule, master_key, takes=takes, limit=limit, after=after)
+
+
+@router.get("/{rule_id}/dry-run", responses=responses(404, 422))
+async def try_routing_rule(
+    rule_id: PathId,
+    runtime: RuntimeDep,
+    takes: Takes = None,
+    limit: Limit = 50,
+    after: After = None,
+) -> Page[Tried]:
+    """Say which of the studies here a rule would take, and why or why not, as if it were switched
+    on. Changes nothing.
+    """
+    master_key = await runtime.load_master_key()
+    async with runtime.ledger.session() as session:
+        rule = await service.get(session, rule_id)
+    return await try_rule(runtime.ledger, rule, master_key, takes=takes, limit=limit, after=after)
+
+
+@router.post("/{rule_id}/apply", responses=responses(404, 422))
+async def apply_routing_rule(rule_id: PathId, runtime: RuntimeDep) -> Applied:
+    """Apply a rule to what is here already: the studies that match go into the project."""
+    master_key = await runtime.load_master_key()
+    async with runtime.ledger.session() as session:
+        rule = await service.get(session, rule_id)
+    if not rule.enabled:
+        raise rule_broken("enabled", "The rule is switched off. Switch it on first.")
+    applied = Applied(taken=0, refused=0)
+    async for transfers, refused in apply(runtime.ledger, rule, master_key):
+        applied.taken += len(transfers)
+        applied.refused += refused
+        await nudge(runtime, [TransferRequested(transfer_id=one) for one in transfers])
+    return applied

@@ -12,6 +12,7 @@ _EXAMPLE: dict[str, Any] = {
     "priority": 100,
     "called_aet": "BICAM",
     "patient_id_pattern": "BICAM_[0-9]{3}",
+    "trusted": True,
     "project": "BICAM",
     "event": "baseline",
 }
@@ -20,7 +21,7 @@ _EXAMPLE: dict[str, Any] = {
 class RoutingRuleWrite(BaseModel):
     """A rule, as it is entered: (called *or* calling AE title) *and* (PatientID *or* PatientName).
 
-    The senders that it names are trusted: their patient ids are pseudonyms and stay.
+    The senders of a trusted rule send pseudonyms for patient ids, and those stay.
     """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _EXAMPLE})
@@ -44,6 +45,11 @@ class RoutingRuleWrite(BaseModel):
         description="Regular expression that PatientName matches from its start. With both given, "
         "either will do.",
     )
+    trusted: bool = Field(
+        True,
+        description="Whether the patient ids of these senders are participant ids already. If not, "
+        "Sluse chooses each patient's id by the project's template.",
+    )
     project: ProjectCode = Field(description="Code of the project that gets the images.")
     event: OptionalName = Field("", description="One of the project's events.")
     site: OptionalName = Field("", description="One of the project's sites.")
@@ -62,6 +68,39 @@ class RoutingRuleRead(BaseModel):
     calling_aet: str | None
     patient_id_pattern: str | None
     patient_name_pattern: str | None
+    trusted: bool
     project: str
     event: str
     site: str
+
+
+class Tried(BaseModel):
+    """What a rule would do with a study that is here, and why."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "study_id": 17,
+                "takes": False,
+                "met": ["called_aet", "patient_id_pattern"],
+                "against": ["The participant id does not fit the project's pattern."],
+            }
+        }
+    )
+
+    study_id: int = Field(description="The study.")
+    takes: bool = Field(description="Whether the rule takes it.")
+    met: list[str] = Field(description="The rule's conditions that the study meets.")
+    against: list[str] = Field(description="Why it would not be taken; empty where it would.")
+
+
+class Applied(BaseModel):
+    """What became of the studies that a rule was applied to."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"taken": 120, "refused": 3}})
+
+    taken: int = Field(description="Studies that are on their way into the project.")
+    refused: int = Field(
+        description="Studies that match, and that the project did not take: the dry run says why, "
+        "and so does each study's `routing_note`."
+    )

@@ -10,6 +10,17 @@ from services.api.routing_rules.schemas import RoutingRuleRead, RoutingRuleWrite
 from shared.admission import Objection, refusals
 from shared.ledger.tables import Project, RoutingRule
 
+_ABOUT_THE_RULE = frozenset(
+    {
+        Objection.PATTERN_NEEDED,
+        Objection.NO_TEMPLATE,
+        Objection.SITE_NEEDED,
+        Objection.EVENT_UNKNOWN,
+        Objection.SITE_UNKNOWN,
+    }
+)
+"""Objections that would stand against every study: the rule itself can't work."""
+
 
 async def every(session: AsyncSession) -> list[RoutingRuleRead]:
     """All rules in the order in which they are tried."""
@@ -37,16 +48,7 @@ async def write(
     session: AsyncSession, body: RoutingRuleWrite, rule: RoutingRule | None = None
 ) -> RoutingRuleRead:
     """Enter a rule, or replace one; a problem when it can't work."""
-    project = (await session.exec(select(Project).where(Project.code == body.project))).first()
-    if project is None:
-        raise rule_broken("project", "There is no such project.")
-    errors = _conditions_missing(body)
-    about_rule = (Objection.PATTERN_NEEDED, Objection.EVENT_UNKNOWN, Objection.SITE_UNKNOWN)
-    against = refusals(project, "", body.event, body.site)
-    errors += field_errors([one for one in against if one.objection in about_rule], project)
-    if errors:
-        raise ProblemError(422, "The request breaks a rule.", errors)
-    values = body.model_dump(exclude={"project"}) | {"project_id": project.id}
+    values = (await understood(session, body)).model_dump(exclude={"id", "created_at"})
     row = rule or RoutingRule.model_validate(values)
     row.sqlmodel_update(values)
     session.add(row)
@@ -54,7 +56,23 @@ async def write(
         await session.flush()
     except IntegrityError:
         raise taken("name", "Another rule has this name.") from None
-    return _read(row, project.code)
+    return _read(row, body.project)
+
+
+async def understood(
+    session: AsyncSession, body: RoutingRuleWrite, rule_id: int | None = None
+) -> RoutingRule:
+    """The rule that `body` describes, not entered; a problem when it can't work."""
+    project = (await session.exec(select(Project).where(Project.code == body.project))).first()
+    if project is None:
+        raise rule_broken("project", "There is no such project.")
+    errors = _conditions_missing(body)
+    against = refusals(project, "" if body.trusted else None, body.event, body.site)
+    errors += field_errors([one for one in against if one.objection in _ABOUT_THE_RULE], project)
+    if errors:
+        raise ProblemError(422, "The request breaks a rule.", errors)
+    values = body.model_dump(exclude={"project"}) | {"project_id": project.id, "id": rule_id}
+    return RoutingRule.model_validate(values)
 
 
 def _conditions_missing(body: RoutingRuleWrite) -> list[FieldError]:

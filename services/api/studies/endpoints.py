@@ -5,36 +5,43 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from services.api.dependencies import PathId, RuntimeDep
-from services.api.fields import Uid
-from services.api.paging import After, Limit, Page
+from services.api.paging import Page
 from services.api.problems import responses
-from services.api.studies import service
-from services.api.studies.schemas import StudyRead
+from services.api.studies import calendar, service
+from services.api.studies.filters import StudyQuery
+from services.api.studies.schemas import CalendarDay, CalendarQuery, StudyRead, StudySearch
 
 router = APIRouter(prefix="/studies", tags=["studies"])
 
 
 @router.get("", responses=responses(422))
 async def list_studies(
-    runtime: RuntimeDep,
-    unassigned: Annotated[
-        bool | None, Query(description="Only studies that no project has, or only the others.")
-    ] = None,
-    study_instance_uid: Annotated[
-        Uid | None, Query(description="Only the study with this received UID.")
-    ] = None,
-    limit: Limit = 50,
-    after: After = None,
+    wanted: Annotated[StudyQuery, Query()], runtime: RuntimeDep
 ) -> Page[StudyRead]:
     """List studies, the newest first."""
     async with runtime.ledger.reading() as connection:
-        return await service.list_page(
-            connection,
-            unassigned=unassigned,
-            study_instance_uid=study_instance_uid,
-            limit=limit,
-            after=after,
-        )
+        return await service.list_page(connection, wanted)
+
+
+@router.post("/search", responses=responses(422))
+async def search_studies(
+    body: StudySearch, wanted: Annotated[StudyQuery, Query()], runtime: RuntimeDep
+) -> Page[StudyRead]:
+    """List the studies with an accession number, a patient id or a UID, the newest first.
+
+    A POST, for addresses end up in the logs of proxies and in the histories of browsers.
+    """
+    async with runtime.ledger.reading() as connection:
+        return await service.list_page(connection, wanted, body.text)
+
+
+@router.get("/calendar", responses=responses(422))
+async def count_by_day(
+    wanted: Annotated[CalendarQuery, Query()], runtime: RuntimeDep
+) -> list[CalendarDay]:
+    """Count studies day by day; days without any are left out."""
+    async with runtime.ledger.reading() as connection:
+        return await calendar.count(connection, wanted)
 
 
 @router.get("/{study_id}", responses=responses(404, 422))

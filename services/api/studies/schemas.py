@@ -1,10 +1,14 @@
 """What a study looks like from outside."""
 
-from datetime import datetime
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from services.api.paging import Row
+from services.api.studies.days import Day
+from services.api.studies.filters import StudyFilter
 
 
 class StudyRead(Row):
@@ -24,10 +28,13 @@ class StudyRead(Row):
                 "study_description": "MR brain",
                 "series": 4,
                 "instances": 508,
+                "modalities": ["MR"],
+                "labels": ["FLAIR", "T1"],
                 "projects": ["BICAM"],
                 "routing_note": None,
                 "first_received_at": "2020-02-14T10:11:12Z",
                 "last_received_at": "2020-02-14T10:12:40Z",
+                "settled_at": "2020-02-14T10:12:50Z",
             }
         }
     )
@@ -42,9 +49,52 @@ class StudyRead(Row):
     study_description: str = Field(description="StudyDescription as received.")
     series: int = Field(description="Series received.")
     instances: int = Field(description="Instances received.")
+    modalities: list[str] = Field(description="Of its series.")
+    labels: list[str] = Field(description="Of its series.")
     projects: list[str] = Field(description="Codes of the projects it is assigned to.")
     routing_note: str | None = Field(
         description="Why a routing rule that matched did not assign it."
     )
     first_received_at: datetime = Field(description="When its first instance arrived.")
     last_received_at: datetime = Field(description="When its last instance arrived.")
+    settled_at: datetime | None = Field(
+        description="When everything seemed to be there; null while more may come."
+    )
+
+
+class StudySearch(BaseModel):
+    """What identifies the studies that are looked for."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"text": "A12345"}})
+
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)] = (
+        Field(description="An accession number, patient id or StudyInstanceUID, in full.")
+    )
+
+
+class CalendarBy(StrEnum):
+    """The day that a study counts for."""
+
+    RECEIVED = "received"
+    """On which it began to arrive."""
+    STUDIED = "studied"
+    """On which it was made (StudyDate)."""
+
+
+class CalendarQuery(StudyFilter):
+    """The days that a calendar is to show, and the studies."""
+
+    by: CalendarBy = Field(
+        CalendarBy.RECEIVED, description="The day on which it began to arrive, or was made."
+    )
+    first_day: Day = Field(description="The first day.")
+    last_day: Day = Field(description="The last day, at most a year after the first.")
+
+
+class CalendarDay(BaseModel):
+    """A day of the calendar."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"day": "2020-02-14", "studies": 12}})
+
+    day: date = Field(description="The day.")
+    studies: int = Field(description="How many studies.")

@@ -1,38 +1,45 @@
 """Reads studies."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 
-from sqlalchemy import exists, select
+from sqlalchemy import select
 from sqlalchemy.engine import RowMapping
 
 from services.api.paging import Page, newest_first, page_of
 from services.api.problems import not_found
+from services.api.series.schemas import labels_of
+from services.api.studies.filters import StudyQuery, conditions, identified_by
 from services.api.studies.schemas import StudyRead
 from shared.admission import Objection
 from shared.ledger import Connection
-from shared.ledger.counts import instances_by_study
-from shared.ledger.tables import Project, Study, Transfer, core
+from shared.ledger.states import ENDED
+from shared.ledger.tables import Project, Series, Study, Transfer, core
 
-_study, _transfer, _project = core(Study), core(Transfer), core(Project)
+_study, _series = core(Study), core(Series)
+_transfer, _project = core(Transfer), core(Project)
 
 
 async def list_page(
-    connection: Connection,
-    *,
-    unassigned: bool | None,
-    study_instance_uid: str | None,
-    limit: int,
-    after: int | None,
+    connection: Connection, wanted: StudyQuery, text: str | None = None
 ) -> Page[StudyRead]:
-    """Studies, the newest first."""
-    query = newest_first(select(_study), _study.c.id, limit, after)
-    if study_instance_uid is not None:
-        query = query.where(_study.c.study_instance_uid == study_instance_uid)
-    if unassigned is not None:
-        assigned = exists().where(_transfer.c.study_id == _study.c.id)
-        query = query.where(~assigned if unassigned else assigned)
+    """Studies, the newest first.
+
+    Parameters
+    ----------
+    text
+        Only those with this accession number, patient id or StudyInstanceUID.
+    """
+    query = newest_first(
+        select(_study).where(*conditions(connection, wanted)),
+        _study.c.id,
+        wanted.limit,
+        wanted.after,
+    )
+    if text is not None:
+        query = query.where(identified_by(text))
     rows = (await connection.execute(query)).mappings().all()
-    return page_of(await _read(connection, list(rows)), limit)
+    return page_of(await _read(connection, rows), wanted.limit)
 
 
 async def get(connection: Connection, study_id: int) -> StudyRead:
@@ -44,24 +51,16 @@ async def get(connection: Connection, study_id: int) -> StudyRead:
     return found[0]
 
 
-async def _read(connection: Connection, rows: list[RowMapping]) -> list[StudyRead]:
+async def _read(connection: Connection, rows: Iterable[RowMapping]) -> list[StudyRead]:
     ids = [row["id"] for row in rows]
-    counts = await instances_by_study(connection, ids)
-    projects: dict[int, list[str]] = defaultdict(list)
-    assigned = await connection.execute(
-        select(_transfer.c.study_id, _project.c.code)
-        .join_from(_transfer, _project)
-        .where(_transfer.c.study_id.in_(ids))
-        .order_by(_project.c.code)
-    )
-    for study_id, code in assigned:
-        projects[study_id].append(code)
+    projects = await _projects(connection, ids)
+    modalities, labels = await _kinds(connection, ids)
     return [
         StudyRead.model_validate(
             dict(row)
             | {
-                "series": counts.get(row["id"], (0, 0))[0],
-                "instances": counts.get(row["id"], (0, 0))[1],
+                "modalities": sorted(modalities[row["id"]]),
+                "labels": sorted(labels[row["id"]]),
                 "projects": projects[row["id"]],
                 "routing_note": Objection(row["routing_note"]).in_words
                 if row["routing_note"]
@@ -70,3 +69,34 @@ async def _read(connection: Connection, rows: list[RowMapping]) -> list[StudyRea
         )
         for row in rows
     ]
+
+
+async def _projects(connection: Connection, study_ids: list[int]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = defaultdict(list)
+    rows = await connection.execute(
+        select(_transfer.c.study_id, _project.c.code)
+        .join_from(_transfer, _project)
+        .where(_transfer.c.study_id.in_(study_ids), _transfer.c.state.not_in(ENDED))
+        .order_by(_project.c.code)
+    )
+    for study_id, code in rows:
+        found[study_id].append(code)
+    return found
+
+
+async def _kinds(
+    connection: Connection, study_ids: list[int]
+) -> tuple[dict[int, set[str]], dict[int, set[str]]]:
+    """The modalities and the labels of the studies' series."""
+    modalities: dict[int, set[str]] = defaultdict(set)
+    labels: dict[int, set[str]] = defaultdict(set)
+    rows = await connection.execute(
+        select(_series.c.study_id, _series.c.modality, _series.c.labels).where(
+            _series.c.study_id.in_(study_ids)
+        )
+    )
+    for study_id, modality, found in rows:
+        if modality:
+            modalities[study_id].add(modality)
+        labels[study_id].update(labels_of(found))
+    return modalities, labels

@@ -5,13 +5,22 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from services.api.dependencies import PathId, RuntimeDep
-from services.api.fields import ProjectCode
+from services.api.fields import Name, OptionalName, ProjectCode
 from services.api.nudging import nudge
 from services.api.paging import After, Limit, Page
 from services.api.problems import responses
-from services.api.transfers import service
-from services.api.transfers.schemas import DeliveryRead, TransferCreate, TransferRead
-from shared.events import InstanceAssigned, TransferRequested
+from services.api.recalls import service as recalls
+from services.api.studies.days import Day
+from services.api.transfers import life, service
+from services.api.transfers.following import assigned_events
+from services.api.transfers.schemas import (
+    Corrected,
+    DeliveryRead,
+    TransferCorrection,
+    TransferCreate,
+    TransferRead,
+)
+from shared.events import TransferRequested
 from shared.ledger.states import DeliveryState, TransferState
 
 router = APIRouter(prefix="/transfers", tags=["transfers"])
@@ -22,21 +31,40 @@ async def list_transfers(
     runtime: RuntimeDep,
     project: Annotated[ProjectCode | None, Query(description="Only this project's.")] = None,
     state: Annotated[TransferState | None, Query(description="Only those in this state.")] = None,
+    participant: Annotated[
+        Name | None, Query(description="Only those of the participants with this pseudonym.")
+    ] = None,
+    event: Annotated[OptionalName | None, Query(description="Only those of this event.")] = None,
+    requested_from: Annotated[
+        Day | None, Query(description="Only those requested on this day or later.")
+    ] = None,
+    requested_to: Annotated[
+        Day | None, Query(description="Only those requested on this day or earlier.")
+    ] = None,
     limit: Limit = 50,
     after: After = None,
 ) -> Page[TransferRead]:
     """List transfers with their counts, the newest first."""
     async with runtime.ledger.reading() as connection:
         return await service.list_page(
-            connection, project=project, state=state, limit=limit, after=after
+            connection,
+            project=project,
+            state=state,
+            participant=participant,
+            event=event,
+            requested_from=requested_from,
+            requested_to=requested_to,
+            limit=limit,
+            after=after,
         )
 
 
 @router.post("", status_code=201, responses=responses(409, 422))
 async def request_transfer(body: TransferCreate, runtime: RuntimeDep) -> TransferRead:
     """Take a study into a project: it is de-identified and delivered by itself."""
+    master_key = await runtime.load_master_key()
     async with runtime.ledger.transaction() as connection:
-        transfer_id = await service.request(connection, body)
+        transfer_id = await service.request(connection, body, master_key)
     await nudge(runtime, [TransferRequested(transfer_id=transfer_id)])
     async with runtime.ledger.reading() as connection:
         return await service.get(connection, transfer_id)
@@ -69,12 +97,47 @@ async def retry_transfer(transfer_id: PathId, runtime: RuntimeDep) -> TransferRe
     """Start the failed instances again once their cause is mended, and try the waiting ones now."""
     async with runtime.ledger.transaction() as connection:
         assigned = await service.retry(connection, transfer_id, runtime.settings.patience)
-    await nudge(
-        runtime,
-        [
-            InstanceAssigned(transfer_id=transfer, series_id=series, delivery_ids=tuple(ids))
-            for transfer, series, ids in assigned
-        ],
-    )
+    await nudge(runtime, assigned_events(assigned))
     async with runtime.ledger.reading() as connection:
         return await service.get(connection, transfer_id)
+
+
+@router.post("/{transfer_id}/cancel", responses=responses(404, 409, 422))
+async def cancel_transfer(transfer_id: PathId, runtime: RuntimeDep) -> TransferRead:
+    """Stop a transfer. What is delivered stays there, unlike with a recall."""
+    async with runtime.ledger.transaction() as connection:
+        await life.stop(connection, transfer_id)
+        return await service.get(connection, transfer_id)
+
+
+@router.post("/{transfer_id}/recall", responses=responses(404, 409, 422))
+async def recall_transfer(transfer_id: PathId, runtime: RuntimeDep) -> TransferRead:
+    """Take a transfer back that should never have been. What was delivered is deleted, by Sluse or
+    by hand (`/recalls`).
+    """
+    master_key = await runtime.load_master_key()
+    async with runtime.ledger.transaction() as connection:
+        await life.take_back(connection, transfer_id, master_key)
+        return await service.get(connection, transfer_id)
+
+
+@router.post("/{transfer_id}/correct", status_code=201, responses=responses(404, 409, 422))
+async def correct_transfer(
+    transfer_id: PathId, body: TransferCorrection, runtime: RuntimeDep
+) -> Corrected:
+    """Take a transfer back that went to the wrong participant, event, site or project, and enter
+    the right one.
+
+    What was delivered is deleted, by Sluse or by hand (`/recalls`). The right transfer starts at
+    once in another project; in the same one when the wrong copies, which have the same UIDs, are
+    gone. When it is refused, nothing is taken back.
+    """
+    master_key = await runtime.load_master_key()
+    async with runtime.ledger.transaction() as connection:
+        made = await life.correct(connection, transfer_id, body, master_key)
+        corrected = Corrected(
+            transfer=await service.get(connection, made),
+            recall=await recalls.of_transfer(connection, transfer_id),
+        )
+    await nudge(runtime, [TransferRequested(transfer_id=made)])
+    return corrected

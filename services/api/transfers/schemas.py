@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.fields import Name, OptionalName, ProjectCode, RowId, Uid
 from services.api.paging import Row
+from services.api.recalls.schemas import RecallRead
+from shared.admission import Way
 from shared.ledger.counts import Counts
 from shared.ledger.states import DeliveryState, TransferState
 
@@ -27,9 +29,39 @@ class TransferCreate(BaseModel):
     study_id: RowId | None = Field(None, description="The study; or name it by study_instance_uid.")
     study_instance_uid: Uid | None = Field(None, description="The study's received UID.")
     project: ProjectCode = Field(description="The project's code.")
-    participant: Name = Field(description="The participant's pseudonym.")
+    participant: Name | None = Field(
+        None,
+        description="The participant's pseudonym. Left out, Sluse chooses it: the one that the "
+        "patient has in the project, or the next one of the project's template.",
+    )
     event: OptionalName = Field("", description="One of the project's events.")
     site: OptionalName = Field("", description="One of the project's sites.")
+    confirmed: bool = Field(
+        False,
+        description="You have seen that the patient is another participant in the project already, "
+        "or that the participant is another patient, and it is right all the same.",
+    )
+
+
+class TransferCorrection(BaseModel):
+    """What is right instead; what is left out stays as it is.
+
+    In another project participant, event and site are new: without a participant Sluse chooses one.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"participant": "BICAM_002"}}
+    )
+
+    project: ProjectCode | None = Field(None, description="The right project's code.")
+    participant: Name | None = Field(None, description="The right participant's pseudonym.")
+    event: OptionalName = Field("", description="The right event.")
+    site: OptionalName = Field("", description="The right site.")
+    confirmed: bool = Field(
+        False,
+        description="You have seen that the patient is another participant in the project already, "
+        "or that the participant is another patient, and it is right all the same.",
+    )
 
 
 class Trouble(BaseModel):
@@ -53,6 +85,8 @@ class TransferRead(Row):
                 "state": "running",
                 "requested_by": "rest",
                 "rule": None,
+                "corrects_id": None,
+                "waits_for_deletion": False,
                 "requested_at": "2020-02-14T10:15:00Z",
                 "changed_at": "2020-02-14T10:15:01Z",
                 "released_study_uid": "2.25.1234567890",
@@ -81,8 +115,12 @@ class TransferRead(Row):
     event: str = Field(description="The event (visit); empty for none.")
     site: str = Field(description="The site; empty for none.")
     state: TransferState = Field(description="How far it is.")
-    requested_by: str = Field(description="`rest`, or `rule`.")
+    requested_by: Way = Field(description="The way it came.")
     rule: str | None = Field(description="Name of the rule that asked for it.")
+    corrects_id: int | None = Field(description="The transfer that it stands in for.")
+    waits_for_deletion: bool = Field(
+        description="Whether it starts once the copies that were taken back are deleted (recalls)."
+    )
     requested_at: datetime = Field(description="When it was requested.")
     changed_at: datetime = Field(description="When its state changed last.")
     released_study_uid: str | None = Field(
@@ -91,6 +129,15 @@ class TransferRead(Row):
     counts: Counts = Field(description="Its instances by where they are.")
     troubles: list[Trouble] = Field(
         description=f"Why instances are held, failed or wait; the {MOST_TROUBLES} most frequent."
+    )
+
+
+class Corrected(BaseModel):
+    """A correction: the right transfer, and what is to be deleted of the wrong one."""
+
+    transfer: TransferRead = Field(description="The right transfer.")
+    recall: RecallRead | None = Field(
+        description="Null when nothing of the wrong transfer was released."
     )
 
 

@@ -1,6 +1,7 @@
 """Reads and requests transfers."""
 
 from collections import defaultdict
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -8,6 +9,7 @@ from sqlalchemy import Select, func, select
 from services.api.admitting import field_errors
 from services.api.paging import Page, newest_first, page_of
 from services.api.problems import ProblemError, not_found, rule_broken, taken
+from services.api.studies.days import within
 from services.api.transfers.schemas import (
     MOST_TROUBLES,
     DeliveryRead,
@@ -15,11 +17,15 @@ from services.api.transfers.schemas import (
     TransferRead,
     Trouble,
 )
-from shared.admission import refusals
+from shared.admission import Way
 from shared.errors import Reason
+from shared.identity import MasterKey
 from shared.ledger import Connection
-from shared.ledger.counts import transfer_counts
+from shared.ledger.assigning import Answer, Request, lock_projects, take
+from shared.ledger.auditing import Action, audit
+from shared.ledger.counts import Counts
 from shared.ledger.deliveries import Assigned, hurry, retry_failed
+from shared.ledger.recalling import waits_for_deletion
 from shared.ledger.states import DeliveryState, TransferState
 from shared.ledger.tables import (
     Delivery,
@@ -32,57 +38,73 @@ from shared.ledger.tables import (
     Transfer,
     core,
 )
-from shared.ledger.transfers import request_transfer
 
 _transfer, _delivery, _study = core(Transfer), core(Delivery), core(Study)
 _project, _participant, _rule = core(Project), core(Participant), core(RoutingRule)
 _instance, _release = core(Instance), core(Release)
 
 
-async def request(connection: Connection, body: TransferCreate) -> int:
+async def request(connection: Connection, body: TransferCreate, master_key: MasterKey) -> int:
     """Enter a transfer; its id. A problem when the gate refuses, or the study is there already."""
-    query = select(_project).where(_project.c.code == body.project)
-    row = (await connection.execute(query)).mappings().first()
-    if row is None:
-        raise rule_broken("project", "There is no such project.")
-    project = Project.model_validate(dict(row))
-    study_id, patient_id = await _find_study(connection, body)
-    against = refusals(project, body.participant, body.event, body.site, patient_id=patient_id)
-    if against:
-        raise ProblemError(422, "The request breaks a rule.", field_errors(against, project))
-    transfer_id = await request_transfer(
-        connection,
-        study_id=study_id,
-        project_id=row["id"],
+    project_id = await project_of(connection, body.project)
+    wanted = Request(
+        study_id=await _find_study(connection, body),
+        project_id=project_id,
+        way=Way.REST,
         participant=body.participant,
         event=body.event,
         site=body.site,
-        requested_by="rest",
+        confirmed=body.confirmed,
     )
-    if transfer_id is None:
-        existing = await connection.scalar(
-            select(_transfer.c.id).where(
-                _transfer.c.study_id == study_id, _transfer.c.project_id == row["id"]
-            )
-        )
-        raise taken("project", f"The study is in this project already: transfer {existing}.")
-    return transfer_id
+    project = (await lock_projects(connection, [project_id]))[project_id]
+    made = transfer_of(await take(connection, wanted, project, master_key), project)
+    await audit(connection, Action.TRANSFER_REQUESTED, transfer=made, study=wanted.study_id)
+    return made
+
+
+async def project_of(connection: Connection, code: str) -> int:
+    """The id of the project with this code; a problem when there is none."""
+    found: int | None = await connection.scalar(
+        select(_project.c.id).where(_project.c.code == code)
+    )
+    if found is None:
+        raise rule_broken("project", "There is no such project.")
+    return found
+
+
+def transfer_of(answer: Answer, project: Project) -> int:
+    """The new transfer's id; a problem where the gate objects or the study is there already."""
+    if answer.existing_id is not None:
+        words = f"The study is in this project already: transfer {answer.existing_id}."
+        raise taken("project", words)
+    if answer.transfer_id is None:
+        raise ProblemError(422, "The request breaks a rule.", field_errors(answer.against, project))
+    return answer.transfer_id
 
 
 async def list_page(
     connection: Connection,
     *,
-    project: str | None,
-    state: TransferState | None,
+    project: str | None = None,
+    state: TransferState | None = None,
+    participant: str | None = None,
+    event: str | None = None,
+    requested_from: date | None = None,
+    requested_to: date | None = None,
     limit: int,
     after: int | None,
 ) -> Page[TransferRead]:
     """Transfers, the newest first."""
-    query = newest_first(_select(), _transfer.c.id, limit, after)
+    requested = within(_transfer.c.requested_at, requested_from, requested_to)
+    query = newest_first(_select().where(*requested), _transfer.c.id, limit, after)
     if project is not None:
         query = query.where(_project.c.code == project)
     if state is not None:
         query = query.where(_transfer.c.state == state)
+    if participant is not None:
+        query = query.where(_participant.c.pseudonym == participant)
+    if event is not None:
+        query = query.where(_transfer.c.event == event)
     found = await _read(connection, query)
     return page_of(found, limit)
 
@@ -125,26 +147,28 @@ async def retry(connection: Connection, transfer_id: int, patience: float) -> As
     """Start a transfer's failed instances again, and have those that wait tried now."""
     await get(connection, transfer_id)
     await hurry(connection, transfer_id=transfer_id)
-    return await retry_failed(connection, transfer_id, patience=patience)
+    assigned = await retry_failed(connection, transfer_id, patience=patience)
+    instances = sum(len(ids) for _, _, ids in assigned)
+    await audit(connection, Action.TRANSFER_RETRIED, transfer=transfer_id, instances=instances)
+    return assigned
 
 
-async def _find_study(connection: Connection, body: TransferCreate) -> tuple[int, str]:
-    """The study's id and its patient's."""
+async def _find_study(connection: Connection, body: TransferCreate) -> int:
+    """The study's id; nobody else takes the study anywhere until this transaction ends."""
     if (body.study_id is None) == (body.study_instance_uid is None):
         raise rule_broken("study_id", "Name the study by study_id or by study_instance_uid.")
     field = "study_id" if body.study_id is not None else "study_instance_uid"
-    row = (
-        await connection.execute(
-            select(_study.c.id, _study.c.patient_id).where(
-                _study.c.id == body.study_id
-                if body.study_id is not None
-                else _study.c.study_instance_uid == body.study_instance_uid
-            )
-        )
-    ).first()
-    if row is None:
+    which = (
+        _study.c.id == body.study_id
+        if body.study_id is not None
+        else _study.c.study_instance_uid == body.study_instance_uid
+    )
+    study_id: int | None = await connection.scalar(
+        select(_study.c.id).where(which).with_for_update()
+    )
+    if study_id is None:
         raise rule_broken(field, "There is no such study here.")
-    return row.id, row.patient_id
+    return study_id
 
 
 def _select() -> Select[Any]:
@@ -155,6 +179,9 @@ def _select() -> Select[Any]:
             _participant.c.pseudonym.label("participant"),
             _rule.c.name.label("rule"),
             _release.c.released_study_uid,
+            ((_transfer.c.state == TransferState.REQUESTED) & waits_for_deletion()).label(
+                "waits_for_deletion"
+            ),
         )
         .join_from(_transfer, _project)
         .join(_participant, _participant.c.id == _transfer.c.participant_id)
@@ -170,11 +197,10 @@ def _select() -> Select[Any]:
 async def _read(connection: Connection, query: Select[Any]) -> list[TransferRead]:
     rows = (await connection.execute(query)).mappings().all()
     ids = [row["id"] for row in rows]
-    counts = await transfer_counts(connection, ids)
     troubles = await _troubles(connection, ids)
     return [
         TransferRead.model_validate(
-            dict(row) | {"counts": counts[row["id"]], "troubles": troubles[row["id"]]}
+            dict(row) | {"counts": Counts(**row), "troubles": troubles[row["id"]]}
         )
         for row in rows
     ]

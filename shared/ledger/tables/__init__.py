@@ -5,10 +5,25 @@ from typing import cast
 from sqlalchemy import Table
 from sqlmodel import SQLModel
 
-from shared.ledger.tables.images import Association, Instance, Quarantine, Series, Study
-from shared.ledger.tables.projects import Destination, Participant, Project, RoutingRule
-from shared.ledger.tables.system import DeadLetter
-from shared.ledger.tables.transfers import Delivery, Finding, Release, Transfer
+from shared.ledger.tables.images import (
+    Association,
+    Instance,
+    Quarantine,
+    Series,
+    Study,
+    StudyAssociation,
+)
+from shared.ledger.tables.projects import (
+    Coupling,
+    CouplingEntry,
+    Destination,
+    Participant,
+    Project,
+    RoutingRule,
+    WithdrawnStudy,
+)
+from shared.ledger.tables.system import AuditEvent, DeadLetter
+from shared.ledger.tables.transfers import Delivery, Finding, Recall, Release, Transfer
 
 METADATA = SQLModel.metadata
 
@@ -21,6 +36,9 @@ def core(model: type[SQLModel]) -> Table:
 __all__ = [
     "METADATA",
     "Association",
+    "AuditEvent",
+    "Coupling",
+    "CouplingEntry",
     "DeadLetter",
     "Delivery",
     "Destination",
@@ -29,10 +47,13 @@ __all__ = [
     "Participant",
     "Project",
     "Quarantine",
+    "Recall",
     "Release",
     "RoutingRule",
     "Series",
     "Study",
+    "StudyAssociation",
     "Transfer",
+    "WithdrawnStudy",
     "core",
 ]

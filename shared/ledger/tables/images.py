@@ -3,11 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, String, UniqueConstraint
+from sqlalchemy import Column, ForeignKey, Index, String, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from shared.ledger.columns import Document, reference, row_id
+from shared.ledger.columns import BigId, Document, reference, row_id
 from shared.ledger.tables.base import moment
+
+_UNSETTLED = text("settled_at IS NULL")
+_NOTED = text("routing_note != ''")
 
 
 def _association() -> Column[Any]:
@@ -31,25 +34,65 @@ class Association(SQLModel, table=True):
 class Study(SQLModel, table=True):
     """A study as received; patient data lives here and in the spool only (law 5)."""
 
+    __table_args__ = (
+        Index(
+            "ix_study_unsettled",
+            "last_received_at",
+            postgresql_where=_UNSETTLED,
+            sqlite_where=_UNSETTLED,
+        ),
+        Index("ix_study_noted", "routing_note", postgresql_where=_NOTED, sqlite_where=_NOTED),
+    )
+
     id: int | None = Field(default=None, sa_column=row_id())
     study_instance_uid: str = Field(max_length=64, unique=True)
-    patient_id: str = Field(default="", max_length=64)
+    patient_id: str = Field(default="", max_length=64, index=True)
     patient_name: str = Field(default="", max_length=324)
     patient_birth_date: str = Field(default="", max_length=8)
     patient_sex: str = Field(default="", max_length=16)
-    accession_number: str = Field(default="", max_length=64)
+    accession_number: str = Field(default="", max_length=64, index=True)
     study_date: str = Field(default="", max_length=8, index=True)
     study_description: str = Field(default="", max_length=64)
     routing_note: str = Field(default="", max_length=64)
-    """Why a rule that matched did not assign the study (a word of `shared.admission`)."""
-    first_received_at: datetime = moment()
-    last_received_at: datetime = moment(index=True)
+    """Why what matched did not assign the study (a word of `shared.admission`)."""
+    series: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    instances: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """How many it has; counted along with every one that arrives."""
+    first_received_at: datetime = moment(index=True)
+    last_received_at: datetime = moment()
+    settled_at: datetime | None = moment(nullable=True)
+    """When everything seemed to be there: no association open, and nothing came for a while."""
+
+
+class StudyAssociation(SQLModel, table=True):
+    """Which associations brought something of a study."""
+
+    __tablename__ = "study_association"
+
+    study_id: int = Field(
+        sa_column=Column(BigId, ForeignKey("study.id"), primary_key=True, nullable=False)
+    )
+    association_id: str = Field(
+        sa_column=Column(
+            String(32), ForeignKey("association.id"), primary_key=True, nullable=False, index=True
+        )
+    )
 
 
 class Series(SQLModel, table=True):
     """A series as received."""
 
-    __table_args__ = (UniqueConstraint("study_id", "series_instance_uid"),)
+    __table_args__ = (
+        UniqueConstraint("study_id", "series_instance_uid"),
+        Index("ix_series_modality_study_id", "modality", "study_id"),
+        # What contains a label is found by it; SQLite knows no such index, and makes a plain one.
+        Index(
+            "ix_series_labels",
+            "labels",
+            postgresql_using="gin",
+            postgresql_ops={"labels": "jsonb_path_ops"},
+        ),
+    )
 
     id: int | None = Field(default=None, sa_column=row_id())
     study_id: int = Field(sa_column=reference("study.id"))
@@ -59,6 +102,12 @@ class Series(SQLModel, table=True):
     series_description: str = Field(default="", max_length=64)
     facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(Document, nullable=False))
     """The header facts of the series JSON."""
+    labels: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(Document, nullable=False, server_default="{}")
+    )
+    """What the classification rules found so far (`services.classifier.labels`)."""
+    instances: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """How many it has."""
     first_received_at: datetime = moment()
 
 

@@ -2,11 +2,11 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import Column, Text, UniqueConstraint
+from sqlalchemy import Column, Text, UniqueConstraint, true
 from sqlmodel import Field, SQLModel
 
 from shared.ledger.columns import Document, reference, row_id
-from shared.ledger.states import ProjectState
+from shared.ledger.states import Deletion, ProjectState
 from shared.ledger.tables.base import moment
 from shared.schemes import Scheme
 
@@ -20,6 +20,12 @@ class Destination(SQLModel, table=True):
     """Called AE title."""
     host: str = Field(max_length=253)
     port: int
+    deletion: str = Field(
+        default=Deletion.NONE, max_length=16, sa_column_kwargs={"server_default": Deletion.NONE}
+    )
+    """How a released study is deleted there."""
+    deletion_url: str = Field(default="", max_length=300, sa_column_kwargs={"server_default": ""})
+    """Where: of Orthanc's REST API, or of the DICOMweb service."""
     created_at: datetime = moment()
 
 
@@ -38,7 +44,12 @@ class Project(SQLModel, table=True):
     rek_start: date | None = None
     rek_end: date | None = None
     participant_pattern: str | None = Field(default=None, max_length=300)
-    """Regular expression that a participant id must match as a whole; None takes any."""
+    """What a participant id must look like: a template (`BICAM{site:2}_{n:4}`), or a regular
+    expression that it matches as a whole (`shared.participants`); None takes any."""
+    site_codes: dict[str, str] = Field(
+        default_factory=dict, sa_column=Column(Document, nullable=False, server_default="{}")
+    )
+    """What stands for each site in a participant id."""
     events: list[str] = Field(default_factory=list, sa_column=Column(Document, nullable=False))
     """Names of the visits; empty when the project has none."""
     sites: list[str] = Field(default_factory=list, sa_column=Column(Document, nullable=False))
@@ -71,11 +82,58 @@ class Participant(SQLModel, table=True):
     created_at: datetime = moment()
 
 
+class Coupling(SQLModel, table=True):
+    """Which participant a patient is in a project: the most secret table there is."""
+
+    __table_args__ = (UniqueConstraint("project_id", "patient_key"),)
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    project_id: int = Field(sa_column=reference("project.id"))
+    participant_id: int = Field(sa_column=reference("participant.id", index=True))
+    patient_key: str = Field(max_length=64)
+    """Keyed hash of the patient id (`shared.identity.patient_key`)."""
+    original: str = Field(sa_column=Column(Text, nullable=False))
+    """The original identity, encrypted under the master key."""
+    created_at: datetime = moment()
+
+
+class CouplingEntry(SQLModel, table=True):
+    """A row of a project's coupling list: who a study belongs to, said before or after it came."""
+
+    __tablename__ = "coupling_entry"
+    __table_args__ = (UniqueConstraint("project_id", "kind", "value_key"),)
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    project_id: int = Field(sa_column=reference("project.id"))
+    kind: str = Field(max_length=16)
+    """What the row goes by, a `shared.ledger.coupling.Kind`."""
+    value_key: str = Field(max_length=64, index=True)
+    """Keyed hash of the accession number, StudyInstanceUID or patient id."""
+    value: str = Field(sa_column=Column(Text, nullable=False))
+    """The same, encrypted under the master key."""
+    participant: str = Field(max_length=64)
+    event: str = Field(default="", max_length=64)
+    site: str = Field(default="", max_length=64)
+    uploaded_at: datetime = moment()
+
+
+class WithdrawnStudy(SQLModel, table=True):
+    """A study that is never taken again, by one project or by any."""
+
+    __tablename__ = "withdrawn_study"
+    __table_args__ = (UniqueConstraint("project_id", "study_instance_uid"),)
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    project_id: int | None = Field(default=None, sa_column=reference("project.id", nullable=True))
+    """None for every project."""
+    study_instance_uid: str = Field(max_length=64, index=True)
+    withdrawn_at: datetime = moment()
+
+
 class RoutingRule(SQLModel, table=True):
     """Assigns arriving studies by itself: an AE title and a pattern on the patient (2019 design).
 
-    The senders that a rule names are trusted: their patient ids are pseudonyms already and become
-    the participant ids; everything else is de-identified as always.
+    Everything but the patient's identity is de-identified as always.
     """
 
     __tablename__ = "routing_rule"
@@ -94,4 +152,7 @@ class RoutingRule(SQLModel, table=True):
     project_id: int = Field(sa_column=reference("project.id"))
     event: str = Field(default="", max_length=64)
     site: str = Field(default="", max_length=64)
+    trusted: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
+    """Whether the patient ids of its senders are participant ids already; else a participant gets
+    an id by the project's pattern."""
     created_at: datetime = moment()

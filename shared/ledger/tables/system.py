@@ -1,12 +1,28 @@
 """What the system keeps about itself."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Column, Text
 from sqlmodel import Field, SQLModel
 
-from shared.ledger.columns import row_id
+from shared.ledger.columns import Document, row_id
 from shared.ledger.tables.base import moment
+
+
+class AuditEvent(SQLModel, table=True):
+    """Who did what, when; rows are only ever added. Internal ids only, no patient data."""
+
+    __tablename__ = "audit_event"
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    happened_at: datetime = moment(index=True)
+    actor: str = Field(max_length=64)
+    action: str = Field(max_length=64)
+    subject: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(Document, nullable=False)
+    )
+    """What it was done to, by internal ids, and how it was before and after."""
 
 
 class DeadLetter(SQLModel, table=True):

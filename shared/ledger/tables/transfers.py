@@ -7,26 +7,46 @@ from sqlalchemy import Column, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from shared.ledger.columns import Document, reference, row_id
-from shared.ledger.states import IN_FLIGHT, DeliveryState, TransferState
+from shared.ledger.states import ENDED, IN_FLIGHT, DeliveryState, RecallState, TransferState
 from shared.ledger.tables.base import moment
 
+IN_FORCE = text("state NOT IN ({})".format(", ".join(f"'{state}'" for state in sorted(ENDED))))
+_TROUBLED = text("reason IS NOT NULL")
 _IN_FLIGHT = text("state IN ({})".format(", ".join(f"'{state}'" for state in sorted(IN_FLIGHT))))
 
 
 class Transfer(SQLModel, table=True):
     """A study assigned to a project, a participant, an event and a site."""
 
-    __table_args__ = (UniqueConstraint("study_id", "project_id"),)
+    __table_args__ = (
+        Index(
+            "uq_transfer_in_force",
+            "study_id",
+            "project_id",
+            unique=True,
+            postgresql_where=IN_FORCE,
+            sqlite_where=IN_FORCE,
+        ),
+        Index("ix_transfer_project_id_state", "project_id", "state", "id"),
+    )
 
     id: int | None = Field(default=None, sa_column=row_id())
-    study_id: int = Field(sa_column=reference("study.id"))
-    project_id: int = Field(sa_column=reference("project.id", index=True))
+    study_id: int = Field(sa_column=reference("study.id", index=True))
+    project_id: int = Field(sa_column=reference("project.id"))
     participant_id: int = Field(sa_column=reference("participant.id", index=True))
     event: str = Field(default="", max_length=64)
     site: str = Field(default="", max_length=64)
     state: str = Field(default=TransferState.REQUESTED, max_length=16, index=True)
     requested_by: str = Field(max_length=64)
-    """`rest`, or `rule`."""
+    """One of `shared.admission.Way`."""
+    corrects_id: int | None = Field(default=None, sa_column=reference("transfer.id", nullable=True))
+    """The recalled transfer that this one stands in for; it waits until that one's deletion is
+    done."""
+    delivered: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    held: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    failed: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    in_flight: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Its deliveries by where they are: counted along with every move of one."""
     rule_id: int | None = Field(default=None, sa_column=reference("routing_rule.id", nullable=True))
     requested_at: datetime = moment()
     changed_at: datetime = moment()
@@ -38,6 +58,12 @@ class Delivery(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("transfer_id", "instance_id"),
         Index("ix_delivery_transfer_id_state", "transfer_id", "state"),
+        Index(
+            "ix_delivery_troubled",
+            "transfer_id",
+            postgresql_where=_TROUBLED,
+            sqlite_where=_TROUBLED,
+        ),
         Index(
             "ix_delivery_due",
             "due_at",
@@ -66,6 +92,27 @@ class Delivery(SQLModel, table=True):
     """While in flight: when the reconciler may nudge."""
     nudges: int = 0
     changed_at: datetime = moment()
+
+
+class Recall(SQLModel, table=True):
+    """A release that is to be deleted at its destination."""
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    transfer_id: int = Field(sa_column=reference("transfer.id", unique=True))
+    destination_id: int | None = Field(
+        default=None, sa_column=reference("destination.id", nullable=True)
+    )
+    released_study_uid: str = Field(max_length=64)
+    instances: int = 0
+    """How many of them were delivered."""
+    state: str = Field(default=RecallState.ASKED, max_length=16, index=True)
+    detail: str = Field(default="", max_length=200)
+    """Why it is not done yet, without patient data."""
+    asked_at: datetime = moment()
+    due_at: datetime = moment()
+    """When it is tried next."""
+    attempts: int = 0
+    done_at: datetime | None = moment(nullable=True)
 
 
 class Release(SQLModel, table=True):

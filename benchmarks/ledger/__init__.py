@@ -1,0 +1,1 @@
+"""How long lists and counts take over a large ledger."""

@@ -1,0 +1,1 @@
+"""The comparison of a project with its research PACS."""

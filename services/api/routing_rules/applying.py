@@ -1,0 +1,91 @@
+"""Applies a rule to what is here already."""
+
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, exists, or_, select
+
+from shared.admission import Way
+from shared.identity import MasterKey
+from shared.ledger import Connection, Ledger
+from shared.ledger.auditing import Action, audit
+from shared.ledger.tables import Association, RoutingRule, Study, StudyAssociation, Transfer, core
+from shared.routing import arrived, enabled_rules, requests_for, take_all
+
+_study, _transfer = core(Study), core(Transfer)
+_association, _bringer = core(Association), core(StudyAssociation)
+
+_AT_ONCE = 100
+"""Studies that one transaction takes, so that arrivals wait only shortly."""
+
+
+class Taken(NamedTuple):
+    """What one transaction did."""
+
+    transfers: list[int]
+    """The new ones."""
+    refused: int
+    """Studies that match and that the gate refused; their `routing_note` says why."""
+
+
+async def apply(ledger: Ledger, rule: RoutingRule, master_key: MasterKey) -> AsyncIterator[Taken]:
+    """Take what is here and matches into the rule's project, the oldest first, some at a time.
+
+    Whoever is interrupted may ask again: what was taken stays, and the rest follows.
+    """
+    done = 0
+    while True:
+        async with ledger.transaction() as connection:
+            ids = await _locked(connection, rule, done)
+            taken = await _take(connection, rule, ids, master_key)
+        if not ids:
+            return
+        yield taken
+        done = ids[-1]
+
+
+async def _take(
+    connection: Connection, rule: RoutingRule, study_ids: list[int], master_key: MasterKey
+) -> Taken:
+    studies = await arrived(connection, study_ids)
+    # All rules, since another one may go first.
+    rules = await enabled_rules(connection)
+    requests = [
+        one
+        for one in await requests_for(connection, studies, rules, master_key)
+        if one.way is Way.RULE and one.rule_id == rule.id
+    ]
+    transfers = await take_all(connection, requests, master_key)
+    if transfers:
+        await audit(connection, Action.RULE_APPLIED, rule=rule.id, transfers=transfers)
+    return Taken(transfers, len(requests) - len(transfers))
+
+
+async def _locked(connection: Connection, rule: RoutingRule, done: int) -> list[int]:
+    """The next studies that may match, which nobody else takes anywhere meanwhile."""
+    rows = await connection.scalars(
+        select(_study.c.id)
+        .where(
+            _study.c.id > done,
+            exists().where(
+                _bringer.c.study_id == _study.c.id,
+                _association.c.id == _bringer.c.association_id,
+                _by_title(rule),
+            ),
+            ~exists().where(
+                _transfer.c.study_id == _study.c.id, _transfer.c.project_id == rule.project_id
+            ),
+        )
+        .order_by(_study.c.id)
+        .limit(_AT_ONCE)
+        .with_for_update()
+    )
+    return list(rows)
+
+
+def _by_title(rule: RoutingRule) -> ColumnElement[bool]:
+    titles = (
+        (_association.c.called_aet, rule.called_aet),
+        (_association.c.calling_aet, rule.calling_aet),
+    )
+    return or_(*(column == title for column, title in titles if title))

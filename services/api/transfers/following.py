@@ -1,0 +1,12 @@
+"""What is announced for deliveries that start, or start again."""
+
+from shared.events import InstanceAssigned
+from shared.ledger.deliveries import Assigned
+
+
+def assigned_events(assigned: Assigned) -> list[InstanceAssigned]:
+    """The events that hand deliveries to the anonymizer."""
+    return [
+        InstanceAssigned(transfer_id=transfer, series_id=series, delivery_ids=tuple(ids))
+        for transfer, series, ids in assigned
+    ]

@@ -1,0 +1,397 @@
+"""A transfer is stopped, corrected and done again; several projects take the same study."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import insert, update
+
+from demo.phantoms import Maker
+from services.api.app import create_app
+from services.api.projects import processing
+from services.forwarder.outcome import Answer, Verdict
+from shared.admission import Objection
+from shared.clock import now
+from shared.events import InstanceAnonymized, InstanceAssigned, InstanceReceived, TransferRequested
+from shared.ledger.auditing import Action
+from shared.ledger.states import DeliveryState, TransferState
+from shared.ledger.tables import (
+    AuditEvent,
+    Coupling,
+    Delivery,
+    Instance,
+    Participant,
+    Recall,
+    RoutingRule,
+    Transfer,
+    core,
+)
+from shared.runtime import Runtime
+from tests.corpus import read
+from tests.helpers import arrive, delivery_states, rows, transfer_state
+from tests.integration.test_api_fixtures import Api
+from tests.line import Line, requested
+
+pytest_plugins = ["tests.integration.test_api_fixtures"]
+
+IMAGES = 3
+
+
+class Everywhere:
+    """Destinations that take everything."""
+
+    async def send(self, work: list[Any]) -> list[Any]:
+        return [(one, Answer(Verdict.DONE)) for one in work]
+
+
+class World:
+    """A study here, projects A and B, and the services."""
+
+    def __init__(self, runtime: Runtime, api: Api, line: Line) -> None:
+        self.runtime, self.api, self.line = runtime, api, line
+        line.destinations = Everywhere()
+
+    async def set_up(self) -> None:
+        destination = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}
+        await self.api("POST", "/destinations", 201, destination)
+        for code in ("AAA", "BBB"):
+            body = {
+                "code": code, "participant_pattern": f"{code}_{{n:2}}", "events": ["v1", "v2"],
+                "destination_id": 1,
+            }  # fmt: skip
+            await self.api("POST", "/projects", 201, body)
+        await self.study()
+
+    async def study(self, seed: int = 7, images: int = IMAGES, **arriving: Any) -> str:
+        """A study arrives; its patient id."""
+        made = Maker(seed, size=16).ct(images).instances
+        keys = arrive(self.runtime, made, **arriving)
+        await self.line.run(InstanceReceived(keys=tuple(keys)))
+        return str(made[0].PatientID)
+
+    async def assign(self, project: str = "AAA", study: int = 1, **body: Any) -> int:
+        """Ask for a transfer; its id."""
+        asked = {"study_id": study, "project": project, "event": "v1"} | body
+        return int((await self.api("POST", "/transfers", 201, asked))["id"])
+
+    async def read(self, transfer: int) -> Any:
+        return await self.api("GET", f"/transfers/{transfer}", 200)
+
+    async def correct(self, transfer: int, **body: Any) -> Any:
+        return (await self.api("POST", f"/transfers/{transfer}/correct", 201, body))["transfer"]
+
+    async def audited(self) -> list[tuple[str, dict[str, Any]]]:
+        return [(one.action, one.subject) for one in await rows(self.runtime, AuditEvent)]
+
+
+@pytest.fixture
+async def world(any_runtime: Runtime) -> AsyncIterator[World]:
+    transport = httpx.ASGITransport(create_app(any_runtime), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        made = World(
+            any_runtime, Api(client), Line(any_runtime, await any_runtime.load_master_key())
+        )
+        await made.set_up()
+        yield made
+
+
+async def test_cancelling_stops_what_is_under_way(world: World) -> None:
+    transfer = await world.assign()
+    (copies,) = await world.line.run(*requested([transfer]), until=InstanceAnonymized)
+    assert isinstance(copies, InstanceAnonymized)
+    one = copies.model_copy(update={"delivery_ids": copies.delivery_ids[:1]})
+    await world.line.step(one)
+    cancelled = await world.api("POST", f"/transfers/{transfer}/cancel", 200)
+    assert cancelled["state"] == TransferState.CANCELLED
+    assert cancelled["counts"] == {
+        "delivered": 1, "held": 0, "failed": 0, "in_flight": 0, "received": 1
+    }  # fmt: skip
+    await world.line.run(copies)
+    await world.study(images=IMAGES + 1)  # a late image
+    await world.line.run(*requested([transfer]))
+    async with world.runtime.ledger.reading() as connection:
+        states = await delivery_states(connection, transfer)
+    assert sorted(states) == ["forwarded", "withdrawn", "withdrawn"]
+    problem = await world.api("POST", f"/transfers/{transfer}/cancel", 409)
+    assert problem["title"] == "It is cancelled already."
+    await world.api("POST", "/transfers/99/cancel", 404)
+    assert (Action.TRANSFER_CANCELLED, {
+        "transfer": transfer, "before": {"state": "running"}, "after": {"state": "cancelled"}
+    }) in await world.audited()  # fmt: skip
+
+
+async def test_a_transfer_that_has_not_begun_never_does_once_cancelled(world: World) -> None:
+    transfer = await world.assign()
+    await world.api("POST", f"/transfers/{transfer}/cancel", 200)
+    assert await world.line.run(*requested([transfer]), until=InstanceAssigned) == []
+    assert await rows(world.runtime, Delivery) == []
+    assert await world.assign() != transfer
+
+
+async def test_what_is_delivered_is_not_cancelled_but_corrected(world: World) -> None:
+    transfer = await world.assign()
+    await world.line.run(*requested([transfer]))
+    problem = await world.api("POST", f"/transfers/{transfer}/cancel", 409)
+    assert "correct it instead" in problem["title"]
+    assert (await world.read(transfer))["counts"]["delivered"] == IMAGES
+
+
+async def test_a_cancelled_transfer_can_still_be_taken_back(world: World) -> None:
+    transfer = await world.assign()
+    (copies,) = await world.line.run(*requested([transfer]), until=InstanceAnonymized)
+    await world.line.step(copies.model_copy(update={"delivery_ids": copies.delivery_ids[:1]}))  # type: ignore[attr-defined]
+    await world.api("POST", f"/transfers/{transfer}/cancel", 200)
+    await world.correct(transfer, event="v2")
+    (recall,) = await rows(world.runtime, Recall)
+    assert (recall.transfer_id, recall.instances) == (transfer, 1)
+
+
+async def test_what_should_never_have_been_is_taken_back(world: World) -> None:
+    transfer = await world.assign()
+    await world.line.run(*requested([transfer]))
+    # Also when the project would not take the study any more.
+    await world.api("PATCH", "/projects/AAA", 200, {"state": "closed"})
+    taken = await world.api("POST", f"/transfers/{transfer}/recall", 200)
+    assert (taken["state"], taken["counts"]["delivered"]) == ("recalled", 0)
+    (recall,) = await rows(world.runtime, Recall)
+    assert (recall.transfer_id, recall.instances) == (transfer, IMAGES)
+    assert await rows(world.runtime, Coupling) == []
+    assert (Action.TRANSFER_RECALLED, {
+        "transfer": transfer, "before": {"state": "complete"}, "after": {"state": "recalled"}
+    }) in await world.audited()  # fmt: skip
+    await world.api("POST", f"/transfers/{transfer}/recall", 409)
+    await world.api("POST", "/transfers/99/recall", 404)
+
+
+async def test_a_correction_changes_what_it_names_and_keeps_the_rest(world: World) -> None:
+    transfer = await world.assign()
+    await world.line.run(*requested([transfer]))
+    right = await world.correct(transfer, event="v2")
+    assert (right["participant"], right["event"], right["project"]) == ("AAA_01", "v2", "AAA")
+    assert (right["requested_by"], right["corrects_id"]) == ("correction", transfer)
+    wrong = await world.read(transfer)
+    assert (wrong["state"], wrong["counts"]["received"]) == ("recalled", 0)
+    again = await world.correct(right["id"], participant="AAA_07", event="v1")
+    assert (again["participant"], again["event"]) == ("AAA_07", "v1")
+    participants = {one.pseudonym: one.id for one in await rows(world.runtime, Participant)}
+    assert (await world.audited())[-1] == (Action.TRANSFER_CORRECTED, {
+        "study": 1,
+        "before": {"transfer": right["id"], "state": "requested", "project": 1,
+                   "participant": participants["AAA_01"], "event": "v2", "site": ""},
+        "after": {"transfer": again["id"], "project": 1,
+                  "participant": participants["AAA_07"], "event": "v1", "site": ""},
+    })  # fmt: skip
+
+
+async def test_the_next_study_of_the_patient_follows_the_correction(world: World) -> None:
+    transfer = await world.assign()
+    await world.correct(transfer, participant="AAA_07")
+    made = Maker(8, size=16).ct(1).instances
+    made[0].PatientID = (await world.api("GET", "/studies/1", 200))["patient_id"]
+    await world.line.run(InstanceReceived(keys=tuple(arrive(world.runtime, made))))
+    assert (await world.read(await world.assign(study=2)))["participant"] == "AAA_07"
+
+
+async def test_in_the_right_project_the_study_is_somebody_new(world: World) -> None:
+    transfer = await world.assign(participant="AAA_33")
+    await world.line.run(*requested([transfer]))
+    right = await world.correct(transfer, project="BBB", event="v2")
+    assert (right["participant"], right["event"]) == ("BBB_01", "v2")
+    assert not right["waits_for_deletion"]
+    # Nobody in the wrong project is that patient any more: another one may be AAA_33.
+    (coupling,) = await rows(world.runtime, Coupling)
+    assert coupling.project_id == 2
+    await world.study(seed=9)
+    assert await world.assign(study=2, participant="AAA_33")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({}, "participant"), ({"participant": None}, "participant"),
+     ({"participant": "AAA_01"}, "participant"), ({"event": "v1"}, "event"),
+     ({"event": "v9"}, "event"), ({"participant": "X"}, "participant"),
+     ({"project": "NOSUCH"}, "project"), ({"project": "BBB"}, "event"), ({"state": "x"}, "state")],
+    ids=["nothing", "null", "same-participant", "same-event", "no-such-event", "no-such-id",
+         "no-such-project", "event-missing", "unknown-field"],
+)  # fmt: skip
+async def test_a_correction_that_is_refused_takes_nothing_back(
+    world: World, body: dict[str, Any], field: str
+) -> None:
+    transfer = await world.assign()
+    await world.line.run(*requested([transfer]))
+    before = await world.read(transfer)
+    audited = await world.audited()
+    await world.api.refused(f"/transfers/{transfer}/correct", body, field)
+    assert await world.read(transfer) == before
+    assert await rows(world.runtime, Recall) == []
+    assert {one.state for one in await rows(world.runtime, Delivery)} == {DeliveryState.FORWARDED}
+    assert await world.audited() == audited
+
+
+async def test_a_study_that_is_in_the_right_project_already_stays_where_it_is(world: World) -> None:
+    transfer = await world.assign()
+    other = await world.assign("BBB")
+    body = {"project": "BBB", "event": "v1"}
+    problem = await world.api("POST", f"/transfers/{transfer}/correct", 409, body)
+    assert f"transfer {other}" in problem["errors"][0]["message"]
+    assert await transfer_state(world.runtime, transfer) == TransferState.REQUESTED
+
+
+async def test_of_two_corrections_at_once_one_counts(world: World) -> None:
+    transfer = await world.assign()
+    await world.line.run(*requested([transfer]))
+    answers = await asyncio.gather(
+        *(
+            world.api.client.post(
+                f"/api/v1/transfers/{transfer}/correct", json={"participant": one}
+            )
+            for one in ("AAA_07", "AAA_08")
+        )
+    )
+    assert sorted(one.status_code for one in answers) == [201, 409]
+    assert len(await rows(world.runtime, Recall)) == 1
+    in_force = [
+        one for one in await rows(world.runtime, Transfer) if one.state != TransferState.RECALLED
+    ]
+    assert len(in_force) == 1
+
+
+async def test_a_pseudonym_that_came_with_the_images_stays_theirs(world: World) -> None:
+    async with world.runtime.ledger.transaction() as connection:
+        await connection.execute(
+            insert(core(RoutingRule)).values(
+                name="r", enabled=True, priority=1, called_aet="IN", patient_id_pattern="AAA_",
+                project_id=1, event="v1", site="", trusted=True, created_at=now(),
+            )
+        )  # fmt: skip
+    (image,) = Maker(8, size=16).ct(1).instances
+    image.PatientID = "AAA_55"
+    await world.line.run(InstanceReceived(keys=tuple(arrive(world.runtime, [image], called="IN"))))
+    (transfer,) = await rows(world.runtime, Transfer)
+    right = await world.correct(transfer.id, event="v2")
+    assert right["participant"] == "AAA_55"
+    right = await world.correct(right["id"], participant="AAA_56")
+    back = await world.correct(right["id"], participant="AAA_55")
+    assert back["participant"] == "AAA_55"
+
+
+async def test_several_projects_have_copies_of_their_own(world: World) -> None:
+    patient_id = await world.study()
+    transfers = [await world.assign("AAA"), await world.assign("BBB")]
+    await asyncio.gather(*(world.line.run(*requested([one])) for one in transfers))
+    uids: list[set[str]] = []
+    for transfer, participant in zip(transfers, ("AAA_01", "BBB_01"), strict=True):
+        deliveries = await rows(world.runtime, Delivery, transfer_id=transfer)
+        copies = [read(world.runtime.spool.path(one.released_key)) for one in deliveries]
+        assert len(copies) == IMAGES
+        assert {str(copy.PatientID) for copy in copies} == {participant} != {patient_id}
+        uids.append({str(copy[tag].value) for copy in copies
+                     for tag in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID",
+                                 "FrameOfReferenceUID", "AccessionNumber", "StudyID")})  # fmt: skip
+    assert not uids[0] & uids[1]
+    other = await world.read(transfers[1])
+    await world.correct(transfers[0], participant="AAA_09")
+    assert await world.read(transfers[1]) == other
+    assert [one.pseudonym for one in await rows(world.runtime, Participant)] == [
+        "AAA_01", "BBB_01", "AAA_09"
+    ]  # fmt: skip
+
+
+async def test_a_late_image_goes_to_every_project_that_has_the_study(world: World) -> None:
+    transfers = [await world.assign("AAA"), await world.assign("BBB")]
+    await world.line.run(*requested(transfers))
+    await world.api("POST", f"/transfers/{await world.assign('AAA', study=await _second(world))}"
+                            "/cancel", 200)  # fmt: skip
+    await world.study(images=IMAGES + 1)
+    for transfer in transfers:
+        assert (await world.read(transfer))["counts"]["delivered"] == IMAGES + 1
+
+
+async def _second(world: World) -> int:
+    await world.study(seed=11)
+    return 2
+
+
+async def test_a_project_is_processed_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processing, "_AT_ONCE", 1)  # in several steps
+    first, second = await world.assign(), await world.assign(study=await _second(world))
+    cancelled, other = await world.assign("BBB"), await world.assign("BBB", study=2)
+    await world.line.run(*requested([first, second, cancelled, other]))
+    await world.correct(cancelled, project="BBB", event="v2", participant="BBB_07")
+    (waiting,) = [one.id for one in await rows(world.runtime, Transfer, state="requested")]
+    sizes = [one.size for one in await rows(world.runtime, Instance)]
+    expected = await world.api("GET", "/projects/AAA/process-again/estimate", 200)
+    assert expected.pop("seconds") is not None
+    assert expected == {"studies": 2, "images": 2 * IMAGES, "bytes": sum(sizes)}
+
+    await world.runtime.bus.purge()
+    answer = await world.api("POST", "/projects/AAA/process-again", 202)
+    assert answer["images"] == 2 * IMAGES
+    for transfer in (first, second):
+        found = await world.read(transfer)
+        assert (found["state"], found["counts"]["in_flight"]) == ("running", IMAGES)
+    assert (await world.read(other))["counts"]["delivered"] == IMAGES
+    await world.api("POST", "/projects/BBB/process-again", 202)
+    assert await transfer_state(world.runtime, waiting) == TransferState.REQUESTED
+    states = {one.state for one in await rows(world.runtime, Delivery, transfer_id=cancelled)}
+    assert states == {DeliveryState.WITHDRAWN}
+    assert (Action.PROJECT_PROCESSED_AGAIN, {
+        "project": 1, "transfers_up_to": second, "studies": 2, "images": 2 * IMAGES
+    }) in await world.audited()  # fmt: skip
+
+
+async def test_a_project_that_takes_no_images_is_not_processed_again(world: World) -> None:
+    transfer = await world.assign()
+    await world.line.run(*requested([transfer]))
+    await world.api("PATCH", "/projects/AAA", 200, {"rek_end": "2020-01-01"})
+    problem = await world.api("POST", "/projects/AAA/process-again", 422)
+    assert problem["errors"][0]["message"] == Objection.APPROVAL_ENDED.in_words
+    assert await transfer_state(world.runtime, transfer) == TransferState.COMPLETE
+    for path in ("process-again/estimate", "process-again"):
+        method = "GET" if path.endswith("estimate") else "POST"
+        await world.api(method, f"/projects/NOSUCH/{path}", 404)
+
+
+@pytest.mark.parametrize(
+    ("change", "objection"),
+    [({"rek_start": "2990-01-01"}, Objection.APPROVAL_NOT_BEGUN),
+     ({"rek_end": "2020-01-01"}, Objection.APPROVAL_ENDED)],
+)  # fmt: skip
+async def test_outside_its_approval_a_project_takes_nothing(
+    world: World, change: dict[str, str], objection: Objection
+) -> None:
+    await world.api("PATCH", "/projects/AAA", 200, change)
+    problem = await world.api(
+        "POST", "/transfers", 422, {"study_id": 1, "project": "AAA", "event": "v1"}
+    )
+    assert [one["message"] for one in problem["errors"]] == [objection.in_words]
+
+
+async def test_an_id_names_the_site_by_its_code(world: World) -> None:
+    body = {
+        "code": "CCC", "participant_pattern": "CCC{site:2}_{n:3}", "sites": ["Bergen", "Førde"],
+        "site_codes": {"Bergen": "01", "Førde": "02"},
+    }  # fmt: skip
+    await world.api("POST", "/projects", 201, body)
+    transfer = await world.assign("CCC", event="", site="Førde")
+    assert (await world.read(transfer))["participant"] == "CCC02_001"
+    await world.api.refused("/projects/CCC", {"sites": ["Bergen"]}, "site_codes", method="PATCH")
+    other = await world.correct(transfer, site="Bergen", participant="CCC01_001")
+    assert other["site"] == "Bergen"
+    await world.api.refused(f"/transfers/{other['id']}/correct", {"site": "Førde"}, "participant")
+
+
+async def test_requests_and_retries_are_audited(world: World) -> None:
+    transfer = await world.assign()
+    await world.line.run(*requested([transfer]), until=InstanceAnonymized)
+    async with world.runtime.ledger.transaction() as connection:
+        await connection.execute(update(core(Delivery)).values(state="failed"))
+    await world.api("POST", f"/transfers/{transfer}/retry", 200)
+    events = await rows(world.runtime, AuditEvent)
+    assert [(one.actor, one.action, one.subject) for one in events] == [
+        ("rest", Action.TRANSFER_REQUESTED, {"transfer": transfer, "study": 1}),
+        ("rest", Action.TRANSFER_RETRIED, {"transfer": transfer, "instances": IMAGES}),
+    ]
+    assert await world.line.run(TransferRequested(transfer_id=transfer)) == []
