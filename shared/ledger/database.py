@@ -63,6 +63,34 @@ class Ledger:
             yield connection
 
     @asynccontextmanager
+    async def migrating(self) -> AsyncIterator[Connection]:
+        """A transaction in which tables may be rebuilt.
+
+        SQLite can't alter all of a table in place; while one is dropped and made again, its rows'
+        foreign keys are not looked at, and all of them once at the end.
+
+        Raises
+        ------
+        Retry
+            As `transaction`.
+        """
+        async with self._connected(writes=True) as connection:
+            if self.is_postgres:
+                async with connection.begin():
+                    yield connection
+                return
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            await raw.execute("PRAGMA foreign_keys=OFF")  # no transaction may be open
+            try:
+                async with connection.begin():
+                    yield connection
+                    broken = await connection.exec_driver_sql("PRAGMA foreign_key_check")
+                    assert broken.first() is None
+            finally:
+                await raw.execute("PRAGMA foreign_keys=ON")
+
+    @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """An ORM session in one transaction, for where people click; committed when it ends.
 

@@ -36,7 +36,7 @@ async def migrate(ledger: Ledger, revision: str = "head") -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         command.upgrade(_config(connection), revision)
 
-    async with ledger.transaction() as connection:
+    async with ledger.migrating() as connection:
         await connection.run_sync(upgrade)
 
 
