@@ -92,11 +92,26 @@ def test_short_ids_small_numbers_and_common_words_are_not_looked_for(short: str)
     assert words_of(Kind.ID, short) == set()
 
 
-@pytest.mark.parametrize(
-    "own", ["A123", "12345", "01019012345", "P-12", "1/23", "AB 1234", "Ø123", "19900101"]
-)
+@pytest.mark.parametrize("own", ["A123", "12345", "01019012345", "P-12", "1/23", "AB 1234", "Ø123"])
 def test_ids_of_four_characters_and_numbers_of_five_digits_are_looked_for(own: str) -> None:
     assert words_of(Kind.ID, own) == {own.casefold()}
+
+
+def test_a_birth_date_is_looked_for_as_people_write_it(sweep: Sweep) -> None:
+    assert words_of(Kind.ID, "19900101") >= {"19900101", "01.01.1990", "1990-01-01", "01-jan-1990"}
+    assert sweep.clean_text("f. 01.01.1990, 01-JAN-1990") == "f. P_1, P_1"
+    assert sweep.clean_bytes(b"\x01born 1990-01-01\0") == b"\x01born XXXXXXXXXX\0"
+
+
+def test_words_end_where_a_number_follows_and_uids_do_not(sweep: Sweep) -> None:
+    assert sweep.clean_text("Berg.001.dcm A12345.1") == "P_1.001.dcm P_1.1"
+    assert sweep.clean_bytes(b" A12345.1 ") == b" XXXXXX.1 "
+    assert sweep.clean_text("1.2.3.4.5") == "1.2.3.4.5"
+    assert sweep.clean_bytes(b" 1.2.3.4.5 ") == b" 1.2.3.4.5 "
+
+
+def test_names_that_are_written_without_blanks_are_found(sweep: Sweep) -> None:
+    assert sweep.clean_text("患者は山田です") == "患者はP_1です"
 
 
 @pytest.mark.parametrize(

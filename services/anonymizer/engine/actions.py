@@ -14,12 +14,13 @@ from services.anonymizer.engine.dates import shifted
 from services.anonymizer.engine.plan import Plan
 from services.anonymizer.engine.private import PrivateAction, apply, private_rule
 from services.anonymizer.engine.sweep import Sweep
-from services.anonymizer.engine.tokens import Tokens
+from services.anonymizer.engine.tokens import Tokens, is_uid_like
 from services.anonymizer.engine.uids import KINDS, keeps_uids, released
 from shared.identity import is_usable_uid
 from shared.profile import DUMMIES, Action, Profile, Rule
 from shared.profile.contents import Content, Policy
 from shared.profile.edits import edited
+from shared.profile.elements import vr_of
 from shared.schemes import Identifiers, Scheme
 
 SPECIFIC_CHARACTER_SET = 0x00080005
@@ -178,12 +179,17 @@ class Actions:
             return Decision(Do.DESCEND, why)
         if is_creator and rule is None and not self._opens(creator, tag >> 16):
             return Decision(Do.REMOVE, "nothing of its block is kept")
-        if is_creator or tag == SPECIFIC_CHARACTER_SET or tag in _PIXELS:
+        if (
+            is_creator
+            or tag == SPECIFIC_CHARACTER_SET
+            or (tag in _PIXELS and vr not in _TEXT_VRS | _CODE_VRS)
+        ):
             return Decision(Do.LEAVE, "structure")
         if vr == "UI":
             if rule is not None or tag in KINDS or self._keeps_uids:
-                raw = self._tokens.clean_bytes
-                return Decision(Do.SWEEP, why, texts=self._kept_uid, raw=raw)
+                raw, own = self._tokens.clean_bytes, tag in KINDS or vr_of(tag) == "UI"
+                texts = partial(self._kept_uid, own=own or self._keeps_uids)
+                return Decision(Do.SWEEP, why, texts=texts, raw=raw)
             return self._uid(tag, None, why)
         if vr in ("DA", "DT") and rule is None:
             # It would give the shift of the others away.
@@ -282,11 +288,15 @@ class Actions:
         return Decision(Do.TEXTS, why, texts=move, is_date=True)
 
     def _without_identifier(self, text: str) -> str:
-        return "" if self._sweep.is_one(text) else text
+        if self._sweep.is_one(text) or self._tokens.clean_text(text) != text:
+            return ""
+        return text
 
     def _without_long_identifier(self, text: str) -> str:
         return text if len(text) < _SHORTEST_IN_NUMBERS else self._without_identifier(text)
 
-    def _kept_uid(self, text: str) -> str:
-        # Texts are found where UIDs belong.
-        return text if is_usable_uid(text) else self._tokens.clean_text(text)
+    def _kept_uid(self, text: str, *, own: bool) -> str:
+        """A UID that is kept where it belongs; texts are found there too, and UIDs elsewhere."""
+        if not is_usable_uid(text):
+            return self._tokens.clean_text(text)
+        return text if own or not is_uid_like(text) else self._tokens.map_uid(text)

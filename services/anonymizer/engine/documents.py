@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from services.anonymizer.engine.tokens import Tokens
 from shared.errors import Reason, Reject
 
-_STREAM = re.compile(rb"stream\r?\n")
+_STREAM = re.compile(rb"(?<!end)stream\r?\n?")
+_PIECE = 1 << 14
+_MOST_STREAMS = 20_000
 _LARGEST_STREAM = 1 << 25
 _MOST_INFLATED = 1 << 28
 
@@ -33,14 +35,28 @@ def checked(tokens: Tokens, document: bytes) -> bytes:
 
 def _inflated(document: bytes) -> Iterator[bytes]:
     total = 0
-    for found in _STREAM.finditer(document):
-        try:
-            part = zlib.decompressobj().decompress(
-                memoryview(document)[found.end() :], _LARGEST_STREAM
-            )
-        except zlib.error:
-            continue  # another filter, or the word in some text
+    for number, found in enumerate(_STREAM.finditer(document)):
+        part = _stream(document, found.end())
         total += len(part)
-        if len(part) == _LARGEST_STREAM or total > _MOST_INFLATED:
+        if len(part) > _LARGEST_STREAM or total > _MOST_INFLATED or number >= _MOST_STREAMS:
             raise Reject(Reason.NOT_DEIDENTIFIABLE, "a document that is too large to be searched")
         yield part
+
+
+def _stream(document: bytes, position: int) -> bytes:
+    """The deflated stream that starts there: as much as can be had, at most a byte too much.
+
+    Empty where there is none: another filter, or the word in some text.
+    """
+    inflating, parts, length = zlib.decompressobj(), [], 0
+    # In pieces: what is left of the input is copied at every call.
+    while position < len(document) and not inflating.eof and length <= _LARGEST_STREAM:
+        piece = inflating.unconsumed_tail or document[position : position + _PIECE]
+        if not inflating.unconsumed_tail:
+            position += len(piece)
+        try:
+            parts.append(inflating.decompress(piece, _LARGEST_STREAM + 1 - length))
+        except zlib.error:
+            break
+        length += len(parts[-1])
+    return b"".join(parts)

@@ -44,8 +44,13 @@ def deidentify(
         warnings.simplefilter("ignore")
         try:
             _deidentify(source, target, plan, expected, report, explain=explain)
-        except (Reject, OSError):
+        except Reject:
             raise
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            # pydicom's word for bytes that it can't make sense of: no disk's fault.
+            raise Reject(Reason.NOT_DEIDENTIFIABLE, type(error).__qualname__) from None
         except Exception as error:
             # Whatever a reader stumbles over in a hostile file. Its text may quote values.
             raise Reject(Reason.NOT_DEIDENTIFIABLE, type(error).__qualname__) from None

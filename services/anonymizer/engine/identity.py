@@ -6,8 +6,9 @@ kept.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from importlib.resources import files
 
@@ -32,6 +33,11 @@ _IDEOGRAPHIC = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U
 _BETWEEN_NAMES = re.compile(r"[\s^,;:.()\[\]/|*&+\"_]+")
 _MOST = 200
 """More identifiers than any object has; searching for thousands would take for ever."""
+
+
+def is_unspaced(word: str) -> bool:
+    """Whether a word is written without blanks around it, as in Chinese, Japanese and Korean."""
+    return _IDEOGRAPHIC.search(word) is not None
 
 
 class Kind(Enum):
@@ -106,6 +112,7 @@ class Collector:
                     self._add_name(group)
             elif kind is Kind.ID:
                 self._add_words([text], _SHORTEST_NUMBER if text.isdigit() else _SHORTEST_ID)
+                self._words.update(_as_written(text))
             elif kind is Kind.UID:
                 if not is_uid_like(text):  # those are found by their looks
                     self._uids.add(text)
@@ -147,6 +154,19 @@ class Collector:
         plain = text[:10].replace(".", "") if "." in text[:10] else text
         if len(plain) >= 8 and plain[:8].isascii() and plain[:8].isdigit():
             self._dates.add(plain[:8])
+
+
+def _as_written(text: str) -> Iterator[str]:
+    """A date, of birth above all, as people write it."""
+    try:
+        day = datetime.strptime(text, "%Y%m%d")  # noqa: DTZ007 a day, no moment
+    except ValueError:
+        return
+    year, month, number = f"{day.year:04}", f"{day.month:02}", f"{day.day:02}"
+    for mark in "-./ ":
+        yield mark.join((year, month, number))
+        yield mark.join((number, month, year))
+        yield mark.join((number, day.strftime("%b"), year))
 
 
 _HARMLESS: set[str] = set()

@@ -1,13 +1,13 @@
 """The identity sweep: finds an object's own identifiers in whatever else it keeps."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from typing import Any
 
 import re2
 
-from services.anonymizer.engine.identity import Collected
+from services.anonymizer.engine.identity import Collected, is_unspaced
 
 _NEVER, _NEVER_BYTES = "(?!)", rb"[^\x00-\xff]"
 
@@ -30,9 +30,9 @@ class Sweep:
             [*collected.words, *collected.uids], key=lambda word: (-len(word), word)
         )
         self._whole = {word.casefold() for word in longest_first}
-        self._in_text = _text_pattern(longest_first)
+        self._in_text = _text_pattern(longest_first, collected.uids)
         encodings = sorted(collected.encodings)
-        self._in_bytes = _bytes_pattern(longest_first, encodings)
+        self._in_bytes = _bytes_pattern(longest_first, collected.uids, encodings)
         self._gate = _gate(longest_first, encodings)
 
     def is_one(self, text: str) -> bool:
@@ -49,28 +49,48 @@ class Sweep:
         Binary values may have an inner structure that depends on lengths, so nothing moves. The
         object's own character sets, UTF-8 and UTF-16 are looked for.
         """
-        if self._gate.search(raw) is None:
-            return raw
-        return self._in_bytes.sub(_overwritten, raw)
+        pieces, done, position = [], 0, 0
+        # The slow pattern is tried only where the fast one stops.
+        while (hit := self._gate.search(raw, position)) is not None:
+            found = self._in_bytes.match(raw, hit.start())
+            position = hit.start() + 1
+            if found is not None:
+                pieces += [raw[done : found.start()], _overwritten(found)]
+                done = position = found.end()
+        return b"".join([*pieces, raw[done:]]) if pieces else raw
 
 
-def _text_pattern(words: list[str]) -> re.Pattern[str]:
-    # Whole tokens: "Berg" goes, "Bergen" stays; a UID ends where its digits and dots end.
-    either = "|".join(map(re.escape, words)) or _NEVER
-    return re.compile(rf"(?<![^\W_])(?:{either})(?![^\W_])(?!\.[0-9])", re.IGNORECASE)
+def _text_pattern(words: list[str], uids: Collection[str]) -> re.Pattern[str]:
+    # Whole tokens: "Berg" goes, "Bergen" stays; a UID ends where its digits and dots end. Where
+    # words are not parted by blanks, they end nowhere.
+    kinds = (
+        (r"(?<![^\W_])(?:%s)(?![^\W_])", lambda word: word not in uids and not is_unspaced(word)),
+        (r"(?<![^\W_])(?:%s)(?![^\W_])(?!\.[0-9])", lambda word: word in uids),
+        (r"(?:%s)", is_unspaced),
+    )
+    parts = [form % ("|".join(map(re.escape, filter(of, words))) or _NEVER) for form, of in kinds]
+    return re.compile("|".join(parts), re.IGNORECASE)
 
 
-def _bytes_pattern(words: list[str], encodings: list[str]) -> re.Pattern[bytes]:
-    spellings = _spellings(words)
+def _bytes_pattern(
+    words: list[str], uids: Collection[str], encodings: list[str]
+) -> re.Pattern[bytes]:
     letter = b"[0-9A-Za-z]"
     forms = (
-        (encodings, letter, letter + rb"|\.[0-9]"),
+        (encodings, letter, letter),
         (["utf-16-le"], letter + rb"\0", letter + rb"\0"),
         (["utf-16-be"], rb"\0" + letter, rb"\0" + letter),
     )
+    spellings = _spellings([word for word in words if word not in uids])
     parts = [
         b"(?<!%b)(?:%b)(?!%b)" % (before, _either(spellings, codecs), after)
         for codecs, before, after in forms
+    ]
+    parts += [
+        b"(?<!%b)(?:%b)(?!%b)" % (before, _either(sorted(uids), codecs), after + dot)
+        for (codecs, before, after), dot in zip(
+            forms, (rb"|\.[0-9]", rb"|\.\0[0-9]\0", rb"|\0\.\0[0-9]"), strict=True
+        )
     ]
     return re.compile(b"|".join(parts), re.IGNORECASE)
 
