@@ -54,6 +54,12 @@ class Patient:
         return json.dumps(asdict(self)).encode()
 
 
+def spellings(patient_id: str) -> set[str]:
+    """As what the ledger may have a patient id: in capitals and not, with blanks around and not."""
+    plain = patient_id.strip()
+    return {patient_id, plain, plain.lower(), plain.upper()}
+
+
 async def known_as(
     connection: Connection, project_id: int, patient: Patient, index: str, *, coupled: bool = True
 ) -> set[str]:
@@ -79,7 +85,7 @@ async def known_as(
         .join_from(_transfer, _participant)
         .join(_study, _study.c.id == _transfer.c.study_id)
         .where(
-            _study.c.patient_id == patient.id,
+            _study.c.patient_id.in_(spellings(patient.id)),
             _transfer.c.project_id == project_id,
             _transfer.c.state.not_in(ENDED),
         )

@@ -16,12 +16,13 @@ from shared.errors import Reason
 from shared.events import BATCH
 from shared.ledger.counting import count, count_new
 from shared.ledger.database import Connection
-from shared.ledger.states import IN_FLIGHT, DeliveryState, sources_of
+from shared.ledger.states import ENDED, IN_FLIGHT, DeliveryState, sources_of
 from shared.ledger.tables import Delivery, Instance, Project, Series, Transfer, core
 from shared.ledger.transfers import run
 from shared.ledger.writing import clip, insert_or
 from shared.settings import Settings
 
+_AT_ONCE = 10_000  # rows named in one statement
 _delivery, _transfer = core(Delivery), core(Transfer)
 _instance, _series = core(Instance), core(Series)
 
@@ -253,6 +254,11 @@ async def hurry(
     await connection.execute(update(_delivery).where(waiting).values(due_at=now(), nudges=0))
 
 
+async def lock(connection: Connection, transfer_id: int) -> None:
+    """Lock a transfer's deliveries: before the transfer, as those do who move them."""
+    await _locked(connection, _delivery.c.transfer_id == transfer_id)
+
+
 async def withdraw(connection: Connection, transfer_id: int, *, forwarded: bool) -> int:
     """Take a transfer's deliveries back that can still be; how many were delivered.
 
@@ -280,26 +286,30 @@ async def withdraw(connection: Connection, transfer_id: int, *, forwarded: bool)
 
 
 async def _restart(connection: Connection, which: ColumnElement[bool], patience: float) -> Assigned:
+    # What a person has ended, no late image and no retry starts again.
+    in_force = select(_transfer.c.id).where(_transfer.c.state.not_in(ENDED))
+    which &= _delivery.c.transfer_id.in_(in_force)
     found = [
         one for one in await _locked(connection, which) if one.state != DeliveryState.WITHDRAWN
     ]
-    if not found:
-        return []
     revision = select(_instance.c.revision).where(_instance.c.id == _delivery.c.instance_id)
-    await connection.execute(
-        update(_delivery)
-        .where(which, _delivery.c.state != DeliveryState.WITHDRAWN)
-        .values(
-            revision=revision.scalar_subquery(),
-            state=DeliveryState.ASSIGNED,
-            attempts=0,
-            reason=None,
-            detail="",
-            changed_at=now(),
-            due_at=now() + timedelta(seconds=patience),
-            nudges=0,
+    for start in range(0, len(found), _AT_ONCE):
+        # Those that were found: others may be in such a state by now, and would not be counted.
+        ids = [one.id for one in found[start : start + _AT_ONCE]]
+        await connection.execute(
+            update(_delivery)
+            .where(_delivery.c.id.in_(ids))
+            .values(
+                revision=revision.scalar_subquery(),
+                state=DeliveryState.ASSIGNED,
+                attempts=0,
+                reason=None,
+                detail="",
+                changed_at=now(),
+                due_at=now() + timedelta(seconds=patience),
+                nudges=0,
+            )
         )
-    )
     await count(connection, found, DeliveryState.ASSIGNED)
     await run(connection, {one.transfer_id for one in found})
     return in_batches((one.transfer_id, one.series_id, one.id) for one in found)

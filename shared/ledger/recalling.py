@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, delete, exists, insert, select, update
 
 from shared.clock import now
 from shared.identity import MasterKey
-from shared.ledger.couplings import Kind
+from shared.ledger.couplings import Kind, spellings
 from shared.ledger.database import Connection
-from shared.ledger.deliveries import Assigned, restart, withdraw
+from shared.ledger.deliveries import Assigned, lock, restart, withdraw
 from shared.ledger.states import (
     ENDED,
     Deletion,
@@ -48,6 +48,7 @@ async def cancel(connection: Connection, transfer_id: int) -> bool:
 
     The caller holds the lock of the study, so that no instance is added meanwhile.
     """
+    await lock(connection, transfer_id)
     if not await _end(connection, transfer_id, TransferState.CANCELLED):
         return False
     await withdraw(connection, transfer_id, forwarded=False)
@@ -64,6 +65,7 @@ async def recall(connection: Connection, transfer_id: int, *, replaced: bool = F
     replaced
         Copies with the same UIDs are to take its place.
     """
+    await lock(connection, transfer_id)
     if not await _end(connection, transfer_id, TransferState.RECALLED):
         return False
     delivered = await withdraw(connection, transfer_id, forwarded=True)
@@ -129,7 +131,7 @@ async def uncouple(
                 _other.c.participant_id == mistaken,
                 _other.c.state.not_in(ENDED),
                 _study.c.id == _other.c.study_id,
-                _study.c.patient_id == patient_id,
+                _study.c.patient_id.in_(spellings(patient_id)),
             ),
         )
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from demo.phantoms import Maker
 from services.api.app import create_app
@@ -16,6 +16,7 @@ from shared.admission import Objection
 from shared.clock import now
 from shared.events import InstanceAnonymized, InstanceAssigned, InstanceReceived, TransferRequested
 from shared.ledger.auditing import Action
+from shared.ledger.deliveries import renew
 from shared.ledger.states import DeliveryState, TransferState
 from shared.ledger.tables import (
     AuditEvent,
@@ -114,6 +115,11 @@ async def test_cancelling_stops_what_is_under_way(world: World) -> None:
     async with world.runtime.ledger.reading() as connection:
         states = await delivery_states(connection, transfer)
     assert sorted(states) == ["forwarded", "withdrawn", "withdrawn"]
+    async with world.runtime.ledger.transaction() as connection:
+        changed = [row.id for row in await connection.execute(select(core(Instance)))]
+        assert await renew(connection, changed, patience=1) == []  # images that have changed
+    assert (await world.read(transfer))["counts"]["delivered"] == 1
+    await world.api("POST", f"/transfers/{transfer}/retry", 409)
     problem = await world.api("POST", f"/transfers/{transfer}/cancel", 409)
     assert problem["title"] == "It is cancelled already."
     await world.api("POST", "/transfers/99/cancel", 404)

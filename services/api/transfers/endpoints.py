@@ -92,7 +92,7 @@ async def list_deliveries(
         )
 
 
-@router.post("/{transfer_id}/retry", responses=responses(404, 422))
+@router.post("/{transfer_id}/retry", responses=responses(404, 409, 422))
 async def retry_transfer(transfer_id: PathId, runtime: RuntimeDep) -> TransferRead:
     """Start the failed instances again once their cause is mended, and try the waiting ones now."""
     async with runtime.ledger.transaction() as connection:

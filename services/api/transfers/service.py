@@ -26,7 +26,7 @@ from shared.ledger.auditing import Action, audit
 from shared.ledger.counts import Counts
 from shared.ledger.deliveries import Assigned, hurry, retry_failed
 from shared.ledger.recalling import waits_for_deletion
-from shared.ledger.states import DeliveryState, TransferState
+from shared.ledger.states import ENDED, DeliveryState, TransferState
 from shared.ledger.tables import (
     Delivery,
     Instance,
@@ -145,7 +145,8 @@ async def deliveries(
 
 async def retry(connection: Connection, transfer_id: int, patience: float) -> Assigned:
     """Start a transfer's failed instances again, and have those that wait tried now."""
-    await get(connection, transfer_id)
+    if (await get(connection, transfer_id)).state in ENDED:
+        raise ProblemError(409, "The transfer was cancelled or recalled: assign the study anew.")
     await hurry(connection, transfer_id=transfer_id)
     assigned = await retry_failed(connection, transfer_id, patience=patience)
     instances = sum(len(ids) for _, _, ids in assigned)
