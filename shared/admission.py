@@ -73,7 +73,7 @@ _WORDS = {
     Objection.PATTERN_NEEDED: "Give the project a participant pattern first: a rule takes "
     "patient ids over, and nothing else keeps a real one out.",
     Objection.PARTICIPANT_IS_ORIGINAL: "This is the patient's own id, not a pseudonym.",
-    Objection.EVENT_UNKNOWN: "The project has no such event.",
+    Objection.EVENT_UNKNOWN: "The project has no such event, or wants one chosen.",
     Objection.SITE_UNKNOWN: "The project has no such site.",
 }
 

@@ -34,6 +34,10 @@ class Patient(NamedTuple):
         dates = {self.patient_birth_date, other.patient_birth_date} - {""}
         return same_name or not (self.patient_name and other.patient_name) or len(dates) == 1
 
+    def known_from(self, other: "Patient") -> "Patient":
+        """The same patient, with what only `other` says."""
+        return Patient(*(mine or theirs for mine, theirs in zip(self, other, strict=True)))
+
 
 def _plain(text: str) -> str:
     # As much of it as the ledger keeps.

@@ -98,16 +98,30 @@ class Catalogue:
         # In one order everywhere, so that two classifiers never wait for each other.
         for _, of_study in sorted(by_study.items()):
             study_id, patient = await self._touch_study(of_study[0])
-            same = [one for one in of_study if patient.may_be(one.patient)]
-            self._recorded.strangers += [
-                Unusable(one.key, one.size, Reason.OTHER_PATIENT, "")
-                for one in of_study
-                if not patient.may_be(one.patient)
-            ]
+            same = await self._of_patient(study_id, patient, of_study)
             self._recorded.senders[study_id] = {self._spool.association_of(one.key) for one in same}
             await self._record_study(study_id, same)
         await self._record_bringers()
         return self._recorded
+
+    async def _of_patient(
+        self, study_id: int, patient: Patient, arrivals: list[Arrival]
+    ) -> list[Arrival]:
+        """Those that may be of the study's patient; the others are strangers."""
+        same, known = [], patient
+        for one in arrivals:
+            if known.may_be(one.patient):
+                same.append(one)
+                known = known.known_from(one.patient)
+            else:
+                stranger = Unusable(one.key, one.size, Reason.OTHER_PATIENT, "")
+                self._recorded.strangers.append(stranger)
+        if known != patient:  # the first images did not say whose they are
+            columns = {name: clip(_study, name, value) for name, value in known._asdict().items()}
+            await self._connection.execute(
+                update(_study).where(_study.c.id == study_id).values(columns)
+            )
+        return same
 
     async def _record_study(self, study_id: int, arrivals: list[Arrival]) -> None:
         by_series: dict[str, list[Arrival]] = defaultdict(list)

@@ -48,8 +48,8 @@ class AnonymizedConsumer:
         sent, failed, waiting, lost = _sorted(answered)
         async with self._ledger.transaction() as connection:
             noted = await _note(connection, DeliveryState.FORWARDED, sent)
-            # What was taken back while it was on its way is there now: it must go again.
-            await again(connection, {one.transfer_id for one, _ in sent if one.id not in noted})
+            # What was taken back while it was on its way may be there now: it must go again.
+            await again(connection, {one.transfer_id for one, _ in answered if one.id not in noted})
             await _note(connection, DeliveryState.FAILED, failed)
             # The copy is gone from the spool: the reconciler has it made again.
             await _note(connection, DeliveryState.ASSIGNED, lost)

@@ -51,8 +51,22 @@ async def move(
     step
         The service, for the metrics.
     """
-    if not rows:
-        return set()
+    in_order = sorted(rows, key=lambda row: row["id"])
+    moved: set[int] = set()
+    for start in range(0, len(rows), _AT_ONCE):
+        some = in_order[start : start + _AT_ONCE]
+        moved |= await _move(connection, to, some, due_at=due_at, step=step)
+    return moved
+
+
+async def _move(
+    connection: Connection,
+    to: DeliveryState,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    due_at: datetime,
+    step: str,
+) -> set[int]:
     found = await _locked(connection, _delivery.c.id.in_([row["id"] for row in rows]))
     legal = {one.id: one for one in found if DeliveryState(one.state) in sources_of(to)}
     wanted = [

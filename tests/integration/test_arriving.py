@@ -190,6 +190,20 @@ async def test_another_patients_image_in_a_study_is_held_at_the_door(any_runtime
     assert (study.patient_id, study.instances) == ("BICAM_001", 2)
 
 
+async def test_a_study_that_began_without_a_name_is_the_first_named_patients(
+    any_runtime: Runtime,
+) -> None:
+    images = ct(3)
+    images[0].PatientID = images[0].PatientName = ""
+    images[2].PatientID = "SOMEBODY"
+    for image in images:
+        await receive(any_runtime, [image])
+    (held,) = await rows(any_runtime, Quarantine)
+    assert held.reason == Reason.OTHER_PATIENT
+    (study,) = await rows(any_runtime, Study)
+    assert (study.patient_id, study.instances) == ("BICAM_001", 2)
+
+
 async def test_spellings_of_one_patient_are_no_strangers(any_runtime: Runtime) -> None:
     images = ct(3)
     images[1].PatientID = " bicam_001 "
