@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from shared.bus import Message, Outcome
 from shared.events import DeliveryEvent
-from shared.ledger.deliveries import Place, in_batches
+from shared.ledger.starting import Place, in_batches
 
 
 class Asked:

@@ -18,7 +18,7 @@ from shared.errors import Reason
 from shared.events import InstanceAnonymized, InstanceAssigned, InstanceHeld
 from shared.identity import MasterKey
 from shared.ledger import Ledger
-from shared.ledger.deliveries import Waiting, postpone
+from shared.ledger.deliveries import Waiting, lock_batch, postpone
 from shared.settings import Settings
 
 log = telemetry.logger("anonymizer")
@@ -52,6 +52,7 @@ class AssignedConsumer:
         done = await self._pool.do([one.job for one in work])
         went = self._sort(zip(work, done, strict=True), asked)
         async with self._ledger.transaction() as connection:
+            await lock_batch(connection, [one.job.delivery_id for one in work])
             await results.note_written(connection, went.written, self._settings)
             await results.note_held(connection, went.held)
             await postpone(connection, went.waiting, self._settings)

@@ -10,7 +10,7 @@ from services.anonymizer.engine import ObjectUids, Plan
 from services.anonymizer.jobs import Job
 from shared.identity import MasterKey, keyed_uid
 from shared.ledger import Connection
-from shared.ledger.deliveries import Place
+from shared.ledger.starting import Place
 from shared.ledger.states import DeliveryState
 from shared.ledger.tables import (
     Delivery,

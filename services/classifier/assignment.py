@@ -7,7 +7,7 @@ from sqlalchemy import select
 from services.classifier.catalogue import Recorded
 from shared.identity import MasterKey
 from shared.ledger import Connection
-from shared.ledger.deliveries import Assigned, assign, renew
+from shared.ledger.starting import Assigned, assign, renew
 from shared.ledger.states import ENDED, TransferState
 from shared.ledger.tables import Transfer, core
 from shared.routing import candidates, take_all
@@ -30,14 +30,11 @@ async def assign_arrived(
         )
         .order_by(_transfer.c.id)
     )
-    late = await assign(
-        connection, open_transfers.all(), patience=patience, instance_ids=recorded.new
-    )
+    late = open_transfers.all()
+    # Deliveries before transfers, as those lock them who send.
+    again = await renew(connection, recorded.changed, transfer_ids=late, patience=patience)
+    added = await assign(connection, late, patience=patience, instance_ids=recorded.new)
     requested = await take_all(
         connection, await candidates(connection, recorded.senders, master_key), master_key
     )
-    return (
-        await renew(connection, recorded.changed, patience=patience)
-        + late
-        + await assign(connection, requested, patience=patience)
-    )
+    return again + added + await assign(connection, requested, patience=patience)

@@ -14,6 +14,7 @@ from shared.clock import now
 from shared.errors import Reason
 from shared.ledger import Connection
 from shared.ledger.tables import Series, Study, StudyAssociation, core
+from shared.ledger.transfers import lock_known
 from shared.ledger.writing import clip, insert_or
 from shared.spool import Association as Sender
 from shared.spool import Spool
@@ -95,6 +96,7 @@ class Catalogue:
         by_study: dict[str, list[Arrival]] = defaultdict(list)
         for arrival in arrivals:
             by_study[arrival.study_uid].append(arrival)
+        await lock_known(self._connection, by_study)
         # In one order everywhere, so that two classifiers never wait for each other.
         for _, of_study in sorted(by_study.items()):
             study_id, patient = await self._touch_study(of_study[0])

@@ -22,8 +22,8 @@ from shared.errors import Reason
 from shared.events import AssociationClosed, InstanceAssigned, InstanceReceived, TransferRequested
 from shared.identity import MasterKey
 from shared.ledger import Ledger
-from shared.ledger.deliveries import Assigned, assign
 from shared.ledger.recalling import startable
+from shared.ledger.starting import Assigned, assign
 from shared.ledger.transfers import lock_studies
 from shared.settings import Settings
 from shared.spool import Association as Sender

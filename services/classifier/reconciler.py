@@ -34,8 +34,8 @@ from shared.events import (
     TransferRequested,
 )
 from shared.ledger import Ledger
-from shared.ledger.deliveries import Assigned, in_batches
 from shared.ledger.recalling import waits_for_deletion
+from shared.ledger.starting import Assigned, in_batches
 from shared.ledger.states import IN_FLIGHT, DeliveryState, TransferState
 from shared.ledger.tables import Delivery, Transfer, core
 from shared.settings import Settings

@@ -4,7 +4,7 @@ Copies go to their projects' destinations; then one transaction notes what each 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from services.forwarder.destinations import Destinations
 from services.forwarder.outcome import Answer, Verdict
@@ -16,8 +16,8 @@ from shared.clock import now
 from shared.errors import Reason
 from shared.events import InstanceAnonymized, InstanceFailed, InstanceForwarded
 from shared.ledger import Connection, Ledger
-from shared.ledger.deliveries import Waiting, move, postpone
-from shared.ledger.recalling import again
+from shared.ledger.deleting import again
+from shared.ledger.deliveries import Waiting, lock_batch, may_be_sent, move, postpone
 from shared.ledger.states import DeliveryState
 from shared.ledger.transfers import settle
 from shared.settings import Settings
@@ -42,11 +42,12 @@ class AnonymizedConsumer:
     async def handle(self, batch: Sequence[Message], outcome: Outcome) -> None:
         """Send a batch, note the answers, announce them."""
         asked = Asked(batch, InstanceAnonymized)
-        async with self._ledger.reading() as connection:
-            work = await load(connection, asked.ids, self._spool)
+        async with self._ledger.transaction() as connection:
+            work = await self._take(connection, asked.ids)
         answered = await self._destinations.send(work)
         sent, failed, waiting, lost = _sorted(answered)
         async with self._ledger.transaction() as connection:
+            await lock_batch(connection, [one.id for one in work])
             noted = await _note(connection, DeliveryState.FORWARDED, sent)
             # What was taken back while it was on its way may be there now: it must go again.
             await again(connection, {one.transfer_id for one, _ in answered if one.id not in noted})
@@ -74,6 +75,13 @@ class AnonymizedConsumer:
             waiting=len(waiting),
             made_again=len(lost),
         )
+
+    async def _take(self, connection: Connection, delivery_ids: Iterable[int]) -> list[Work]:
+        """What may be sent now; the ledger knows before it goes where it goes."""
+        found = await load(connection, delivery_ids, self._spool)
+        going = {one.id: (one.revision, one.peer.destination_id) for one in found if one.peer}
+        may = await may_be_sent(connection, going)
+        return [one for one in found if one.id in may or one.peer is None]
 
     async def give_up(self, message: Message, reason: Reason) -> None:
         """Note that sending was given up."""

@@ -16,7 +16,8 @@ from shared.bus import Bus
 from shared.errors import StepError
 from shared.events import Event, InstanceAssigned, TransferRequested
 from shared.ledger import Ledger
-from shared.ledger.recalling import BY_SLUSE, done, due, is_shared, leave_to_a_person, postpone
+from shared.ledger.deleting import done, due, is_shared, leave_to_a_person, postpone
+from shared.ledger.recalling import BY_SLUSE, NO_DELETIONS
 from shared.ledger.states import Deletion
 from shared.ledger.tables import Destination, Recall, core
 from shared.settings import Settings
@@ -95,13 +96,15 @@ class Recalls:
         except (NotDeletedError, httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             detail = str(error) if isinstance(error, NotDeletedError) else type(error).__name__
             delays = self._settings.retry_delays
-            delay = delays[min(recall.attempts, len(delays) - 1)]
+            delay = delays[min(recall.attempts - 1, len(delays) - 1)]
             async with self._ledger.transaction() as connection:
                 await postpone(connection, recall.id, delay, detail)
             log.warning("not deleted", recall=recall.id, destination=destination.id, detail=detail)
             return
         async with self._ledger.transaction() as connection:
-            follows = await done(connection, recall.id, patience=self._settings.patience)
+            follows = await done(
+                connection, recall.id, patience=self._settings.patience, attempt=recall.attempts
+            )
         log.info("deleted", recall=recall.id, destination=destination.id)
         if follows:
             await self._go_on(*follows)
@@ -110,7 +113,7 @@ class Recalls:
         """Whether Sluse may delete it; a person is asked otherwise."""
         async with self._ledger.transaction() as connection:
             if destination.deletion not in BY_SLUSE:
-                why = "the destination takes no deletions"
+                why = NO_DELETIONS
             elif await is_shared(connection, recall_id):
                 why = "another project has a study of this UID there"
             else:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from services.forwarder.dimse import Parcel, Peer
 from shared.ledger import Connection
-from shared.ledger.deliveries import Place
+from shared.ledger.starting import Place
 from shared.ledger.states import DeliveryState
 from shared.ledger.tables import Delivery, Destination, Instance, Project, Transfer, core
 from shared.spool import Spool

@@ -17,6 +17,7 @@ from shared.ledger.couplings import Patient, choose, confusions, couple, enter_p
 from shared.ledger.database import Connection
 from shared.ledger.states import ENDED, TransferState
 from shared.ledger.tables import Participant, Project, Study, Transfer, WithdrawnStudy, core
+from shared.ledger.transfers import still_there
 
 _study, _transfer, _project = core(Study), core(Transfer), core(Project)
 _participant, _withdrawn = core(Participant), core(WithdrawnStudy)
@@ -97,6 +98,8 @@ async def take(
         participant, against = await _participant_of(
             connection, request, project, participant, patient, index
         )
+    if participant and not against and await _is_left_over(connection, request, participant):
+        against = [Refusal("project", Objection.STUDY_IS_ANOTHERS)]
     if against or not participant:
         return Answer(against, existing_id=existing.id if existing else None)
     participant_id = await enter_participant(connection, request.project_id, participant)
@@ -164,6 +167,22 @@ async def _in_force(connection: Connection, request: Request) -> _InForce | None
     )
     row = rows.first()
     return None if row is None else _InForce(*row)
+
+
+async def _is_left_over(connection: Connection, request: Request, participant: str) -> bool:
+    """Whether a transfer that was stopped midway left images there under another participant."""
+    found = await connection.scalar(
+        select(_transfer.c.id)
+        .join_from(_transfer, _participant)
+        .where(
+            _transfer.c.study_id == request.study_id,
+            _transfer.c.project_id == request.project_id,
+            still_there(_transfer),
+            _participant.c.pseudonym != participant,
+        )
+        .limit(1)
+    )
+    return found is not None
 
 
 async def _is_withdrawn(connection: Connection, request: Request, study_uid: str) -> bool:

@@ -22,6 +22,7 @@ COUNTED = {
     DeliveryState.FORWARDED: "delivered",
     DeliveryState.HELD: "held",
     DeliveryState.FAILED: "failed",
+    DeliveryState.WITHDRAWN: "withdrawn",
 }
 """The counter that a delivery is in, by its state. Withdrawn ones are no part of the account."""
 
@@ -43,10 +44,8 @@ async def count(connection: Connection, moved: Iterable[Moving], to: DeliverySta
     changes: dict[int, Counter[str]] = {}
     for one in moved:
         change = changes.setdefault(one.transfer_id, Counter())
-        if before := COUNTED.get(DeliveryState(one.state)):
-            change[before] -= 1
-        if after := COUNTED.get(to):
-            change[after] += 1
+        change[COUNTED[DeliveryState(one.state)]] -= 1
+        change[COUNTED[to]] += 1
     await _add(connection, changes)
 
 

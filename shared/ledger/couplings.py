@@ -10,7 +10,6 @@ from shared.admission import Objection, Refusal, site_code
 from shared.clock import now
 from shared.identity import MasterKey
 from shared.ledger.database import Connection
-from shared.ledger.states import ENDED
 from shared.ledger.tables import (
     Coupling,
     CouplingEntry,
@@ -20,6 +19,7 @@ from shared.ledger.tables import (
     Transfer,
     core,
 )
+from shared.ledger.transfers import still_there
 from shared.ledger.writing import insert_or
 from shared.participants import NumbersUsedUp, template
 
@@ -68,7 +68,7 @@ async def known_as(
     Parameters
     ----------
     coupled
-        Also by what is remembered, not only by the transfers in force.
+        Also by what is remembered, not only by what is in the project.
     """
     if not index:
         return set()
@@ -87,7 +87,7 @@ async def known_as(
         .where(
             _study.c.patient_id.in_(spellings(patient.id)),
             _transfer.c.project_id == project_id,
-            _transfer.c.state.not_in(ENDED),
+            still_there(_transfer),
         )
         .distinct()
     )

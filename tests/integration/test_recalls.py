@@ -1,153 +1,20 @@
 """What was taken back is deleted where it went, before the right copies go there."""
 
-import json
-import threading
-from collections.abc import AsyncIterator, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import pytest
 from sqlalchemy import update
 
 from demo.phantoms import Maker
-from services.api.app import create_app
-from services.forwarder import recalls as worker
-from services.forwarder.recalls import Recalls
 from shared.clock import now
-from shared.events import InstanceAssigned, InstanceReceived, TransferRequested
-from shared.ledger.deliveries import in_batches
+from shared.events import InstanceReceived, TransferRequested
 from shared.ledger.states import RecallState, TransferState
-from shared.ledger.tables import Delivery, Recall, Release, Transfer, core
-from shared.runtime import Runtime
+from shared.ledger.tables import Recall, Release, Transfer, core
 from tests.helpers import arrive, rows, transfer_state
-from tests.integration.test_api_fixtures import Api
-from tests.line import Line
+from tests.integration.test_recall_fixtures import IMAGES, Web, World, late
 from tests.servers.common import free_port
-from tests.servers.orthanc import Orthanc
 
-pytest_plugins = ["tests.integration.test_api_fixtures"]
-
-IMAGES = 3
-
-
-class Web:
-    """A DICOMweb service of which only deletions and searches are known."""
-
-    def __init__(self) -> None:
-        self.holds: set[str] = set()
-        self.later = False
-        """Whether it accepts deletions and does them later."""
-        web = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_DELETE(self) -> None:
-                place = urlsplit(self.path).path.removeprefix("/dicom-web/studies/")
-                known = place in web.holds
-                if known and not web.later:
-                    web.holds.remove(place)
-                self._answer((202 if web.later else 204) if known else 404)
-
-            def do_GET(self) -> None:
-                parts = urlsplit(self.path)
-                wanted = parse_qs(parts.query).get("StudyInstanceUID", [""])[0]
-                if parts.path != "/dicom-web/studies":
-                    self._answer(404)
-                elif wanted in web.holds:
-                    self._answer(200, json.dumps([{"0020000D": {"Value": [wanted]}}]))
-                else:
-                    self._answer(204)
-
-            def _answer(self, status: int, body: str = "") -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/dicom-web"
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    running = Web()
-    thread = threading.Thread(target=running.server.serve_forever)
-    thread.start()
-    yield running
-    running.server.shutdown()
-    thread.join()
-
-
-class World:
-    """A study that is in project WRONG as P_1, delivered to Orthanc."""
-
-    def __init__(self, runtime: Runtime, api: Api, line: Line, pacs: Orthanc) -> None:
-        self.runtime, self.api, self.line, self.pacs = runtime, api, line, pacs
-        self.recalls = Recalls(runtime.settings, runtime.bus, runtime.ledger)
-        self.images = Maker(7, size=16).ct(IMAGES).instances
-        self.transfer = 0
-        self.uid = ""
-
-    async def set_up(self) -> None:
-        await self.api("POST", "/destinations", 201, self.destination())
-        for code in ("WRONG", "RIGHT"):
-            await self.api("POST", "/projects", 201, {"code": code, "destination_id": 1})
-        keys = arrive(self.runtime, self.images)
-        await self.line.run(InstanceReceived(keys=tuple(keys)))
-        body = {"study_id": 1, "project": "WRONG", "participant": "P_1"}
-        self.transfer = (await self.api("POST", "/transfers", 201, body))["id"]
-        await self.line.run(TransferRequested(transfer_id=self.transfer))
-        read = await self.api("GET", f"/transfers/{self.transfer}", 200)
-        self.uid = read["released_study_uid"]
-        await self.runtime.bus.purge()
-
-    def destination(self, **fields: Any) -> dict[str, Any]:
-        return {
-            "name": "pacs", "ae_title": self.pacs.ae_title, "host": "127.0.0.1",
-            "port": self.pacs.dicom_port, "deletion": "orthanc",
-            "deletion_url": f"http://127.0.0.1:{self.pacs.http_port}/",
-        } | fields  # fmt: skip
-
-    async def change_destination(self, **fields: Any) -> None:
-        await self.api("PUT", "/destinations/1", 200, self.destination(**fields))
-
-    async def correct(self, **fields: Any) -> tuple[int, dict[str, Any]]:
-        """The right transfer's id, and the recall."""
-        path = f"/transfers/{self.transfer}/correct"
-        made = await self.api("POST", path, 201, fields)
-        return made["transfer"]["id"], made["recall"]
-
-    async def try_now(self) -> None:
-        """One round of deletions, with everything due."""
-        async with self.runtime.ledger.transaction() as connection:
-            await connection.execute(update(core(Recall)).values(due_at=now()))
-        await self.recalls.round()
-
-    async def recall(self) -> Any:
-        (found,) = await rows(self.runtime, Recall)
-        return found
-
-    def there(self) -> list[str]:
-        """The patient ids of the study's copies in Orthanc."""
-        found = self.pacs.find_instances(StudyInstanceUID=self.uid)
-        return sorted(self.pacs.get(f"instances/{one['ID']}/patient")["MainDicomTags"]["PatientID"]
-                      for one in found)  # fmt: skip
-
-
-@pytest.fixture
-async def world(any_runtime: Runtime, research_pacs: Orthanc) -> AsyncIterator[World]:
-    transport = httpx.ASGITransport(create_app(any_runtime), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        line = Line(any_runtime, await any_runtime.load_master_key())
-        made = World(any_runtime, Api(client), line, research_pacs)
-        await made.set_up()
-        assert made.there() == ["P_1"] * IMAGES
-        yield made
-        line.destinations.close()
+pytest_plugins = ["tests.integration.test_api_fixtures", "tests.integration.test_recall_fixtures"]
 
 
 async def test_the_right_copies_wait_until_the_wrong_ones_are_gone(world: World) -> None:
@@ -220,12 +87,11 @@ async def test_a_destination_that_is_away_is_tried_again(world: World) -> None:
 
 
 async def test_a_destination_that_is_away_keeps_no_other_waiting(world: World) -> None:
-    away = world.destination(name="other", deletion_url=f"http://127.0.0.1:{free_port()}")
-    await world.api("POST", "/destinations", 201, away)
+    await world.add_one_that_is_away()
+    await world.api("PATCH", "/projects/RIGHT", 200, {"destination_id": 2})
     body = {"study_id": 1, "project": "RIGHT", "participant": "P_2"}
     second = (await world.api("POST", "/transfers", 201, body))["id"]
     await world.line.run(TransferRequested(transfer_id=second))
-    await world.api("PATCH", "/projects/RIGHT", 200, {"destination_id": 2})
     await world.api("POST", f"/transfers/{second}/correct", 201, {"participant": "P_3"})
     await world.correct(participant="P_4")
     await world.try_now()
@@ -234,73 +100,32 @@ async def test_a_destination_that_is_away_keeps_no_other_waiting(world: World) -
     assert world.there() == []
 
 
-async def test_an_image_that_slips_out_meanwhile_is_deleted_too(world: World) -> None:
-    late = Maker(7, size=16).ct(IMAGES + 1).instances[-1:]
-    keys = arrive(world.runtime, late)
-    right = 0
-    real = world.line.destinations
-
-    class Slow:
-        """Sends an image after its transfer was taken back, and its neighbours were deleted."""
-
-        async def send(self, work: Any) -> Any:
-            nonlocal right
-            world.line.destinations = real
-            right, _ = await world.correct(participant="P_2")
-            await world.try_now()
-            assert world.there() == []
-            await world.line.run(TransferRequested(transfer_id=right))
-            return await real.send(work)
-
-    world.line.destinations = Slow()
-    await world.line.run(InstanceReceived(keys=tuple(keys)))
-    assert world.there() == ["P_1"] + ["P_2"] * (IMAGES + 1)
-    assert (await world.recall()).state == RecallState.ASKED
-
-    await world.runtime.bus.purge()
+async def test_images_are_deleted_where_they_went_whatever_the_project_has_now(
+    world: World,
+) -> None:
+    await world.add_one_that_is_away()
+    await world.api("PATCH", "/projects/WRONG", 200, {"destination_id": 2})
+    _, recall = await world.correct(participant="P_2")
+    assert (recall["destination"], recall["state"]) == ("pacs", RecallState.ASKED)
     await world.try_now()
     assert world.there() == []
-    # The right copies went with it: they are made once more.
-    assert (await world.api("GET", f"/transfers/{right}", 200))["counts"]["in_flight"] == IMAGES + 1
-    await bring_on(world, right)
-    assert world.there() == ["P_2"] * (IMAGES + 1)
-    assert await transfer_state(world.runtime, right) == TransferState.COMPLETE
 
 
-async def bring_on(world: World, transfer: int) -> None:
-    """Hand a transfer's deliveries on, as the events that were published would."""
-    found = await rows(world.runtime, Delivery, transfer_id=transfer, state="assigned")
-    places = [(one.transfer_id, one.series_id, one.id) for one in found]
-    for transfer_id, series_id, ids in in_batches(places):
-        await world.line.run(
-            InstanceAssigned(transfer_id=transfer_id, series_id=series_id, delivery_ids=tuple(ids))
-        )
-
-
-async def test_a_deletion_that_was_not_noted_is_done_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The process is killed between the two."""
-    right, _ = await world.correct(participant="P_2")
-
-    class Killed(BaseException):
-        pass
-
-    async def killed(*_: Any, **__: Any) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(worker, "done", killed)
-        await world.try_now()
-    assert world.there() == []
+async def test_each_place_that_images_went_to_is_asked_to_delete_them(world: World) -> None:
+    await world.add_one_that_is_away()
+    await world.api("PATCH", "/projects/WRONG", 200, {"destination_id": 2})
+    await world.line.run(late(world))
+    path = f"/transfers/{world.transfer}/correct"
+    made = await world.api("POST", path, 201, {"participant": "P_2"})
+    assert [one["destination"] for one in made["recalls"]] == ["pacs", "other"]
+    await world.try_now()
+    assert [one.state for one in await rows(world.runtime, Recall)] == ["done", "asked"]
+    right = made["transfer"]["id"]
     await world.line.run(TransferRequested(transfer_id=right))
     assert await transfer_state(world.runtime, right) == TransferState.REQUESTED
-    assert (await world.recall()).state == RecallState.ASKED
-
-    await world.try_now()
-    assert (await world.recall()).state == RecallState.DONE
+    await world.api("POST", f"/recalls/{made['recalls'][1]['id']}/done", 200)
     await world.line.run(TransferRequested(transfer_id=right))
-    assert world.there() == ["P_2"] * IMAGES
+    assert await transfer_state(world.runtime, right) == TransferState.COMPLETE
 
 
 async def test_dicomweb_deletes_and_is_asked_whether_it_has(world: World, web: Web) -> None:

@@ -1,22 +1,17 @@
-"""A transfer is stopped, corrected and done again; several projects take the same study."""
+"""A transfer is stopped, corrected and taken back; several projects take the same study."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import insert, select, update
 
 from demo.phantoms import Maker
-from services.api.app import create_app
-from services.api.projects import processing
-from services.forwarder.outcome import Answer, Verdict
 from shared.admission import Objection
 from shared.clock import now
 from shared.events import InstanceAnonymized, InstanceAssigned, InstanceReceived, TransferRequested
 from shared.ledger.auditing import Action
-from shared.ledger.deliveries import renew
+from shared.ledger.starting import renew
 from shared.ledger.states import DeliveryState, TransferState
 from shared.ledger.tables import (
     AuditEvent,
@@ -29,73 +24,12 @@ from shared.ledger.tables import (
     Transfer,
     core,
 )
-from shared.runtime import Runtime
 from tests.corpus import read
 from tests.helpers import arrive, delivery_states, rows, transfer_state
-from tests.integration.test_api_fixtures import Api
-from tests.line import Line, requested
+from tests.integration.test_life_fixtures import IMAGES, World, second
+from tests.line import requested
 
-pytest_plugins = ["tests.integration.test_api_fixtures"]
-
-IMAGES = 3
-
-
-class Everywhere:
-    """Destinations that take everything."""
-
-    async def send(self, work: list[Any]) -> list[Any]:
-        return [(one, Answer(Verdict.DONE)) for one in work]
-
-
-class World:
-    """A study here, projects A and B, and the services."""
-
-    def __init__(self, runtime: Runtime, api: Api, line: Line) -> None:
-        self.runtime, self.api, self.line = runtime, api, line
-        line.destinations = Everywhere()
-
-    async def set_up(self) -> None:
-        destination = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}
-        await self.api("POST", "/destinations", 201, destination)
-        for code in ("AAA", "BBB"):
-            body = {
-                "code": code, "participant_pattern": f"{code}_{{n:2}}", "events": ["v1", "v2"],
-                "destination_id": 1,
-            }  # fmt: skip
-            await self.api("POST", "/projects", 201, body)
-        await self.study()
-
-    async def study(self, seed: int = 7, images: int = IMAGES, **arriving: Any) -> str:
-        """A study arrives; its patient id."""
-        made = Maker(seed, size=16).ct(images).instances
-        keys = arrive(self.runtime, made, **arriving)
-        await self.line.run(InstanceReceived(keys=tuple(keys)))
-        return str(made[0].PatientID)
-
-    async def assign(self, project: str = "AAA", study: int = 1, **body: Any) -> int:
-        """Ask for a transfer; its id."""
-        asked = {"study_id": study, "project": project, "event": "v1"} | body
-        return int((await self.api("POST", "/transfers", 201, asked))["id"])
-
-    async def read(self, transfer: int) -> Any:
-        return await self.api("GET", f"/transfers/{transfer}", 200)
-
-    async def correct(self, transfer: int, **body: Any) -> Any:
-        return (await self.api("POST", f"/transfers/{transfer}/correct", 201, body))["transfer"]
-
-    async def audited(self) -> list[tuple[str, dict[str, Any]]]:
-        return [(one.action, one.subject) for one in await rows(self.runtime, AuditEvent)]
-
-
-@pytest.fixture
-async def world(any_runtime: Runtime) -> AsyncIterator[World]:
-    transport = httpx.ASGITransport(create_app(any_runtime), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        made = World(
-            any_runtime, Api(client), Line(any_runtime, await any_runtime.load_master_key())
-        )
-        await made.set_up()
-        yield made
+pytest_plugins = ["tests.integration.test_api_fixtures", "tests.integration.test_life_fixtures"]
 
 
 async def test_cancelling_stops_what_is_under_way(world: World) -> None:
@@ -117,8 +51,10 @@ async def test_cancelling_stops_what_is_under_way(world: World) -> None:
     assert sorted(states) == ["forwarded", "withdrawn", "withdrawn"]
     async with world.runtime.ledger.transaction() as connection:
         changed = [row.id for row in await connection.execute(select(core(Instance)))]
-        assert await renew(connection, changed, patience=1) == []  # images that have changed
-    assert (await world.read(transfer))["counts"]["delivered"] == 1
+        # Images that have changed start nothing either.
+        assert await renew(connection, changed, transfer_ids=[transfer], patience=1) == []
+    found = await world.read(transfer)
+    assert (found["counts"]["delivered"], found["withdrawn"]) == (1, IMAGES - 1)
     await world.api("POST", f"/transfers/{transfer}/retry", 409)
     problem = await world.api("POST", f"/transfers/{transfer}/cancel", 409)
     assert problem["title"] == "It is cancelled already."
@@ -151,7 +87,21 @@ async def test_a_cancelled_transfer_can_still_be_taken_back(world: World) -> Non
     await world.api("POST", f"/transfers/{transfer}/cancel", 200)
     await world.correct(transfer, event="v2")
     (recall,) = await rows(world.runtime, Recall)
-    assert (recall.transfer_id, recall.instances) == (transfer, 1)
+    # All that were ready to be sent: nobody knows of the others that they were not.
+    assert (recall.transfer_id, recall.instances) == (transfer, IMAGES)
+
+
+async def test_what_a_cancelled_transfer_delivered_stays_that_participants(world: World) -> None:
+    transfer = await world.assign()
+    (copies,) = await world.line.run(*requested([transfer]), until=InstanceAnonymized)
+    await world.line.step(copies.model_copy(update={"delivery_ids": copies.delivery_ids[:1]}))  # type: ignore[attr-defined]
+    await world.api("POST", f"/transfers/{transfer}/cancel", 200)
+    body = {"study_id": 1, "project": "AAA", "event": "v1", "participant": "AAA_07"}
+    problem = await world.api("POST", "/transfers", 422, body | {"confirmed": True})
+    assert [one["message"] for one in problem["errors"]] == [Objection.STUDY_IS_ANOTHERS.in_words]
+    await world.api("POST", f"/transfers/{transfer}/recall", 200)
+    assert (await world.read(transfer))["withdrawn"] == IMAGES
+    await world.api("POST", "/transfers", 201, body)
 
 
 async def test_what_should_never_have_been_is_taken_back(world: World) -> None:
@@ -308,56 +258,11 @@ async def test_several_projects_have_copies_of_their_own(world: World) -> None:
 async def test_a_late_image_goes_to_every_project_that_has_the_study(world: World) -> None:
     transfers = [await world.assign("AAA"), await world.assign("BBB")]
     await world.line.run(*requested(transfers))
-    await world.api("POST", f"/transfers/{await world.assign('AAA', study=await _second(world))}"
+    await world.api("POST", f"/transfers/{await world.assign('AAA', study=await second(world))}"
                             "/cancel", 200)  # fmt: skip
     await world.study(images=IMAGES + 1)
     for transfer in transfers:
         assert (await world.read(transfer))["counts"]["delivered"] == IMAGES + 1
-
-
-async def _second(world: World) -> int:
-    await world.study(seed=11)
-    return 2
-
-
-async def test_a_project_is_processed_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processing, "_AT_ONCE", 1)  # in several steps
-    first, second = await world.assign(), await world.assign(study=await _second(world))
-    cancelled, other = await world.assign("BBB"), await world.assign("BBB", study=2)
-    await world.line.run(*requested([first, second, cancelled, other]))
-    await world.correct(cancelled, project="BBB", event="v2", participant="BBB_07")
-    (waiting,) = [one.id for one in await rows(world.runtime, Transfer, state="requested")]
-    sizes = [one.size for one in await rows(world.runtime, Instance)]
-    expected = await world.api("GET", "/projects/AAA/process-again/estimate", 200)
-    assert expected.pop("seconds") is not None
-    assert expected == {"studies": 2, "images": 2 * IMAGES, "bytes": sum(sizes)}
-
-    await world.runtime.bus.purge()
-    answer = await world.api("POST", "/projects/AAA/process-again", 202)
-    assert answer["images"] == 2 * IMAGES
-    for transfer in (first, second):
-        found = await world.read(transfer)
-        assert (found["state"], found["counts"]["in_flight"]) == ("running", IMAGES)
-    assert (await world.read(other))["counts"]["delivered"] == IMAGES
-    await world.api("POST", "/projects/BBB/process-again", 202)
-    assert await transfer_state(world.runtime, waiting) == TransferState.REQUESTED
-    states = {one.state for one in await rows(world.runtime, Delivery, transfer_id=cancelled)}
-    assert states == {DeliveryState.WITHDRAWN}
-    assert (Action.PROJECT_PROCESSED_AGAIN, {
-        "project": 1, "transfers_up_to": second, "studies": 2, "images": 2 * IMAGES
-    }) in await world.audited()  # fmt: skip
-
-
-async def test_a_project_that_takes_no_images_is_not_processed_again(world: World) -> None:
-    transfer = await world.assign()
-    await world.line.run(*requested([transfer]))
-    await world.api("PATCH", "/projects/AAA", 200, {"rek_end": "2020-01-01"})
-    problem = await world.api("POST", "/projects/AAA/process-again", 422)
-    assert problem["errors"][0]["message"] == Objection.APPROVAL_ENDED.in_words
-    assert await transfer_state(world.runtime, transfer) == TransferState.COMPLETE
-    for path in ("process-again/estimate", "process-again"):
-        method = "GET" if path.endswith("estimate") else "POST"
-        await world.api(method, f"/projects/NOSUCH/{path}", 404)
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ def test_what_is_in_flight_can_end_and_what_ended_can_start_again() -> None:
     assert not DELIVERY_MOVES[DeliveryState.WITHDRAWN]
 
 
-def test_every_delivery_but_a_withdrawn_one_is_counted() -> None:
-    assert set(COUNTED) == set(DeliveryState) - {DeliveryState.WITHDRAWN}
+def test_every_delivery_is_counted() -> None:
+    assert set(COUNTED) == set(DeliveryState)
     assert {state for state, name in COUNTED.items() if name == "in_flight"} == IN_FLIGHT
 
 

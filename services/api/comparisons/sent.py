@@ -9,7 +9,8 @@ from sqlalchemy import func, select
 from services.api.problems import FieldError, ProblemError
 from shared.clock import now
 from shared.ledger import Connection
-from shared.ledger.deliveries import Assigned, in_batches, move
+from shared.ledger.deliveries import move
+from shared.ledger.starting import Assigned, in_batches
 from shared.ledger.states import ENDED, DeliveryState
 from shared.ledger.tables import Delivery, Release, Transfer, core
 from shared.ledger.transfers import run

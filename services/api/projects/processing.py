@@ -14,7 +14,7 @@ from shared.admission import refusals
 from shared.ledger import Connection, Ledger
 from shared.ledger.auditing import Action, audit
 from shared.ledger.counts import COUNTERS
-from shared.ledger.deliveries import Assigned, restart
+from shared.ledger.starting import Assigned, restart
 from shared.ledger.states import ENDED, DeliveryState, TransferState
 from shared.ledger.tables import Delivery, Instance, Project, Transfer, core
 from shared.ledger.transfers import lock_studies

@@ -35,8 +35,8 @@ class RecallRead(Row):
     destination: str | None = Field(description="Name of the research PACS, if there is one.")
     released_study_uid: str = Field(description="The StudyInstanceUID to delete there.")
     instances: int = Field(
-        description="How many images the destination had confirmed. Their list may be longer: it "
-        "has those that were on their way, too."
+        description="How many images may be there: those that were delivered, and those that were "
+        "ready to be sent."
     )
     state: RecallState = Field(
         description="`asked`: Sluse deletes it, or tries again to. `by-hand`: a person deletes it "

@@ -9,8 +9,8 @@ from services.api.problems import ProblemError, not_found
 from services.api.recalls.schemas import RecalledInstance, RecallRead
 from shared.ledger import Connection
 from shared.ledger.auditing import Action, audit
-from shared.ledger.deliveries import Assigned
-from shared.ledger.recalling import done
+from shared.ledger.deleting import done
+from shared.ledger.starting import Assigned
 from shared.ledger.states import RecallState
 from shared.ledger.tables import Delivery, Destination, Project, Recall, Transfer, core
 
@@ -39,10 +39,10 @@ async def get(connection: Connection, recall_id: int) -> RecallRead:
     return found[0]
 
 
-async def of_transfer(connection: Connection, transfer_id: int) -> RecallRead | None:
-    """The recall of a transfer, if something of it was released."""
-    found = await _read(connection, _select().where(_recall.c.transfer_id == transfer_id))
-    return found[0] if found else None
+async def of_transfer(connection: Connection, transfer_id: int) -> list[RecallRead]:
+    """The recalls of a transfer, one for each place that something of it went to."""
+    query = _select().where(_recall.c.transfer_id == transfer_id).order_by(_recall.c.id)
+    return await _read(connection, query)
 
 
 async def instances(

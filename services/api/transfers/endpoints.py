@@ -137,7 +137,7 @@ async def correct_transfer(
         made = await life.correct(connection, transfer_id, body, master_key)
         corrected = Corrected(
             transfer=await service.get(connection, made),
-            recall=await recalls.of_transfer(connection, transfer_id),
+            recalls=await recalls.of_transfer(connection, transfer_id),
         )
     await nudge(runtime, [TransferRequested(transfer_id=made)])
     return corrected

@@ -1,7 +1,7 @@
 """What is announced for deliveries that start, or start again."""
 
 from shared.events import InstanceAssigned
-from shared.ledger.deliveries import Assigned
+from shared.ledger.starting import Assigned
 
 
 def assigned_events(assigned: Assigned) -> list[InstanceAssigned]:

@@ -68,6 +68,7 @@ async def stop(connection: Connection, transfer_id: int) -> None:
 async def take_back(connection: Connection, transfer_id: int, master_key: MasterKey) -> None:
     """Take a transfer back without another in its place; a problem when it was already."""
     wrong = await _locked(connection, transfer_id)
+    await lock_projects(connection, {wrong.project_id})
     await _recall(connection, wrong, master_key, replaced=False)
     await audit(
         connection,

@@ -97,6 +97,7 @@ class TransferRead(Row):
                     "in_flight": 7,
                     "received": 508,
                 },
+                "withdrawn": 0,
                 "troubles": [
                     {
                         "state": "failed",
@@ -127,6 +128,10 @@ class TransferRead(Row):
         description="The study's UID in the research PACS, once something is de-identified."
     )
     counts: Counts = Field(description="Its instances by where they are.")
+    withdrawn: int = Field(
+        description="Instances that do not go there any more, since it was cancelled or recalled; "
+        "no part of the counts."
+    )
     troubles: list[Trouble] = Field(
         description=f"Why instances are held, failed or wait; the {MOST_TROUBLES} most frequent."
     )
@@ -136,8 +141,8 @@ class Corrected(BaseModel):
     """A correction: the right transfer, and what is to be deleted of the wrong one."""
 
     transfer: TransferRead = Field(description="The right transfer.")
-    recall: RecallRead | None = Field(
-        description="Null when nothing of the wrong transfer was released."
+    recalls: list[RecallRead] = Field(
+        description="One for each research PACS that images of the wrong transfer went to."
     )
 
 

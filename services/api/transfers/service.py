@@ -24,8 +24,9 @@ from shared.ledger import Connection
 from shared.ledger.assigning import Answer, Request, lock_projects, take
 from shared.ledger.auditing import Action, audit
 from shared.ledger.counts import Counts
-from shared.ledger.deliveries import Assigned, hurry, retry_failed
+from shared.ledger.deliveries import hurry
 from shared.ledger.recalling import waits_for_deletion
+from shared.ledger.starting import Assigned, retry_failed
 from shared.ledger.states import ENDED, DeliveryState, TransferState
 from shared.ledger.tables import (
     Delivery,

@@ -23,7 +23,7 @@ from shared.ledger.tables.projects import (
     WithdrawnStudy,
 )
 from shared.ledger.tables.system import AuditEvent, DeadLetter
-from shared.ledger.tables.transfers import Delivery, Finding, Recall, Release, Transfer
+from shared.ledger.tables.transfers import Delivery, Finding, Recall, Release, SentTo, Transfer
 
 METADATA = SQLModel.metadata
 
@@ -50,6 +50,7 @@ __all__ = [
     "Recall",
     "Release",
     "RoutingRule",
+    "SentTo",
     "Series",
     "Study",
     "StudyAssociation",

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Index, UniqueConstraint, text
+from sqlalchemy import Column, ForeignKey, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from shared.ledger.columns import Document, reference, row_id
+from shared.ledger.columns import BigId, Document, reference, row_id
 from shared.ledger.states import ENDED, IN_FLIGHT, DeliveryState, RecallState, TransferState
 from shared.ledger.tables.base import moment
 
@@ -47,6 +47,8 @@ class Transfer(SQLModel, table=True):
     failed: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     in_flight: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     """Its deliveries by where they are: counted along with every move of one."""
+    withdrawn: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Those that go nowhere any more; no part of the account."""
     rule_id: int | None = Field(default=None, sa_column=reference("routing_rule.id", nullable=True))
     requested_at: datetime = moment()
     changed_at: datetime = moment()
@@ -94,23 +96,43 @@ class Delivery(SQLModel, table=True):
     changed_at: datetime = moment()
 
 
+class SentTo(SQLModel, table=True):
+    """A place that images of a transfer have gone to: noted before the first of them goes, so that
+    they may be there, whatever was heard of them since.
+    """
+
+    __tablename__ = "sent_to"
+
+    transfer_id: int = Field(
+        sa_column=Column(BigId, ForeignKey("transfer.id"), primary_key=True, autoincrement=False)
+    )
+    destination_id: int = Field(
+        sa_column=Column(BigId, ForeignKey("destination.id"), primary_key=True, autoincrement=False)
+    )
+    first_at: datetime = moment()
+
+
 class Recall(SQLModel, table=True):
-    """A release that is to be deleted at its destination."""
+    """A release that is to be deleted at a destination: one for each place it went to."""
+
+    __table_args__ = (UniqueConstraint("transfer_id", "destination_id"),)
 
     id: int | None = Field(default=None, sa_column=row_id())
-    transfer_id: int = Field(sa_column=reference("transfer.id", unique=True))
+    transfer_id: int = Field(sa_column=reference("transfer.id"))
     destination_id: int | None = Field(
         default=None, sa_column=reference("destination.id", nullable=True)
     )
     released_study_uid: str = Field(max_length=64)
     instances: int = 0
-    """How many of them were delivered."""
+    """How many of them may be there."""
     state: str = Field(default=RecallState.ASKED, max_length=16, index=True)
     detail: str = Field(default="", max_length=200)
     """Why it is not done yet, without patient data."""
     asked_at: datetime = moment()
     due_at: datetime = moment()
     """When it is tried next."""
+    again_at: datetime | None = moment(nullable=True)
+    """When it must be done once more: some images were on their way when it was asked for."""
     attempts: int = 0
     done_at: datetime | None = moment(nullable=True)
 
