@@ -34,6 +34,7 @@ class Objection(StrEnum):
     APPROVAL_NOT_BEGUN = "approval-not-begun"
     APPROVAL_ENDED = "approval-ended"
     STUDY_WITHDRAWN = "study-withdrawn"
+    TAKEN_OUT = "taken-out"
     STUDY_IS_ANOTHERS = "study-is-anothers"
     PATIENT_IS_ANOTHER = "patient-is-another"
     ID_IS_ANOTHERS = "id-is-anothers"
@@ -58,6 +59,8 @@ _WORDS = {
     Objection.APPROVAL_NOT_BEGUN: "The project's approval (REK) has not begun yet.",
     Objection.APPROVAL_ENDED: "The project's approval (REK) has ended.",
     Objection.STUDY_WITHDRAWN: "The study was withdrawn: it must not be taken again.",
+    Objection.TAKEN_OUT: "A person has taken the study out of the project since it was put on the "
+    "list. Assign it by hand if it is to come back.",
     Objection.STUDY_IS_ANOTHERS: "The study is in this project under another participant, event or "
     "site. Correct that transfer instead.",
     Objection.PATIENT_IS_ANOTHER: "Other studies of the same patient are in this project under "

@@ -6,22 +6,31 @@ encrypted and finds by a keyed hash (`shared.identity.MasterKey.index`).
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, func, select, text, update
 
-from shared.admission import Way
+from shared.admission import Objection, Refusal, Way
 from shared.clock import now
 from shared.identity import MasterKey
 from shared.ledger.assigning import Answer, Request, lock_projects, take
 from shared.ledger.couplings import Kind
 from shared.ledger.database import Connection
-from shared.ledger.states import ProjectState
-from shared.ledger.tables import Coupling, CouplingEntry, Participant, Project, Study, core
+from shared.ledger.states import ENDED, ProjectState
+from shared.ledger.tables import (
+    Coupling,
+    CouplingEntry,
+    Participant,
+    Project,
+    Study,
+    Transfer,
+    core,
+)
 from shared.ledger.writing import insert_or
 
 _entry, _project, _study = core(CouplingEntry), core(Project), core(Study)
-_coupling, _participant = core(Coupling), core(Participant)
+_coupling, _participant, _transfer = core(Coupling), core(Participant), core(Transfer)
 
 _AT_ONCE = 1000
 
@@ -160,6 +169,17 @@ async def requests(
     project_id
         Only this project's list; otherwise those of all active projects.
     """
+    named = await _naming(connection, studies, master_key, project_id)
+    return [_request(study_id, entry) for study_id, entry in named]
+
+
+async def _naming(
+    connection: Connection,
+    studies: Sequence[Listed],
+    master_key: MasterKey,
+    project_id: int | None,
+) -> list[tuple[int, CouplingEntry]]:
+    """The rows that name studies, with the id of the study; those that count more come first."""
     query = select(_entry).join_from(_entry, _project)
     if project_id is None:
         query = query.where(_project.c.state == ProjectState.ACTIVE)
@@ -179,10 +199,14 @@ async def requests(
         key=lambda entry: (_PRECEDENCE.index(Kind(entry.kind)), entry.id or 0),
     )
     return [
-        Request(study_id, entry.project_id, Way.LIST, entry.participant, entry.event, entry.site)
+        (study_id, entry)
         for entry in entries
         for study_id in named.get(Key(entry.kind, entry.value_key), ())
     ]
+
+
+def _request(study_id: int, entry: CouplingEntry) -> Request:
+    return Request(study_id, entry.project_id, Way.LIST, entry.participant, entry.event, entry.site)
 
 
 async def wait_for_arrivals(connection: Connection) -> None:
@@ -223,7 +247,8 @@ async def take_listed(
     """Take studies into a project as its list says, as far as the gate lets them.
 
     Locks the studies and then the project, as everybody does. A study that the gate refuses gets
-    its `routing_note`.
+    its `routing_note`. One that a person has taken out of the project comes back only by a row that
+    is newer than that.
     """
     rows = await connection.execute(
         select(*_FACTS)
@@ -233,16 +258,34 @@ async def take_listed(
     )
     studies = [_Facts(*row) for row in rows]
     project = (await lock_projects(connection, [project_id]))[project_id]
+    ended = await _ended(connection, project_id, [study.id for study in studies])
     answers: dict[int, Answer] = {}
-    wanted = await requests(connection, studies, master_key, project_id)
-    for request in sorted(wanted, key=lambda one: one.study_id):
-        if request.study_id in answers:
+    named = await _naming(connection, studies, master_key, project_id)
+    for study_id, entry in sorted(named, key=lambda one: one[0]):
+        if study_id in answers:
             continue
+        if study_id in ended and entry.uploaded_at <= ended[study_id]:
+            answers[study_id] = Answer([Refusal("study_id", Objection.TAKEN_OUT)])
+            continue
+        request = _request(study_id, entry)
         answer = await take(connection, request, project, master_key)
-        answers[request.study_id] = answer
+        answers[study_id] = answer
         if answer.existing_id is None:
             note = answer.against[0].objection if answer.against else ""
             await connection.execute(
                 update(_study).where(_study.c.id == request.study_id).values(routing_note=note)
             )
     return answers
+
+
+async def _ended(
+    connection: Connection, project_id: int, study_ids: Collection[int]
+) -> dict[int, datetime]:
+    """When a person took studies out of a project, of those that are not in it again."""
+    rows = await connection.execute(
+        select(_transfer.c.study_id, func.max(_transfer.c.changed_at))
+        .where(_transfer.c.study_id.in_(study_ids), _transfer.c.project_id == project_id)
+        .group_by(_transfer.c.study_id)
+        .having(func.count().filter(_transfer.c.state.not_in(ENDED)) == 0)
+    )
+    return {row[0]: row[1] for row in rows}

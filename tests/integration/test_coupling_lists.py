@@ -201,6 +201,26 @@ async def test_studies_that_are_here_are_taken_and_the_others_are_told(
     assert (again["taken"], again["already"], again["refused"]) == (0, 3, 1)
 
 
+async def test_what_a_person_took_out_comes_back_by_a_newer_row_only(
+    client: httpx.AsyncClient, any_runtime: Runtime
+) -> None:
+    study = await arrived(any_runtime, AccessionNumber="A1")
+    text = HEAD + "A1;;;BICAM_001;v1\n"
+    assert (await upload(client, text))["studies"]["taken"] == 1
+    (transfer,) = await rows(any_runtime, Transfer)
+    assert (await client.post(f"/api/v1/transfers/{transfer.id}/recall")).status_code == 200
+    reasons = [Objection.TAKEN_OUT.in_words]
+    for studies in (
+        (await upload(client, text + "A2;;;BICAM_002;v1\n"))["studies"],
+        (await client.post(f"{LIST}/apply")).json(),
+    ):
+        assert (studies["taken"], studies["refusals"]) == (
+            0, [{"study_id": study.id, "reasons": reasons}]
+        )  # fmt: skip
+    assert (await rows(any_runtime, Study))[0].routing_note == ""
+    assert (await upload(client, text.replace("001", "007")))["studies"]["taken"] == 1
+
+
 async def test_a_study_on_two_projects_lists_goes_into_the_one_that_is_asked_for(
     client: httpx.AsyncClient, any_runtime: Runtime
 ) -> None:
