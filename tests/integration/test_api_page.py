@@ -5,15 +5,17 @@ import markupsafe
 import pytest
 from sqlalchemy import String
 
+from demo.phantoms import Maker
 from shared.admission import Objection
 from shared.clock import now
 from shared.errors import Reason, Retry
 from shared.ledger.states import DeliveryState
 from shared.ledger.tables import Study, Transfer, core
 from shared.runtime import Runtime
-from tests.helpers import end_deliveries
+from tests.helpers import end_deliveries, rows
 from tests.integration.test_api_fixtures import (
     PROJECT,
+    RULE,
     TRANSFER,
     Api,
     receive,
@@ -68,8 +70,42 @@ async def test_the_page_says_what_needs_attention(
     assert [one["studies"] for one in figures["unrouted"]] == [1]
 
 
+async def test_a_rule_is_tried_and_applied_with_a_button(
+    any_runtime: Runtime, client: httpx.AsyncClient, api: Api
+) -> None:
+    assert "no routing rules yet" in (await client.get("/rules")).text
+    await api("POST", "/projects", 201, PROJECT)
+    for seed, patient_id in ((1, "BICAM_001"), (2, "BICAM_9")):
+        image = Maker(seed, size=16).ct(1).instances[0]
+        image.PatientID = patient_id
+        await receive(any_runtime, [image])
+    name = "<b>by hand</b>"
+    body = RULE | {"name": name, "called_aet": "SLUSE", "enabled": False}
+    rule = await api("POST", "/routing-rules", 201, body)
+    listed = (await client.get("/rules")).text
+    assert "sent to SLUSE, and the patient id begins like BICAM_" in listed
+    assert name not in listed and str(markupsafe.escape(name)) in listed
+
+    place = f"/rules/{rule['id']}"
+    assert "Apply to what is here" not in (await client.get(place)).text  # it is switched off
+    assert (await client.post(f"{place}/apply")).status_code == 422
+    await api("PUT", f"/routing-rules/{rule['id']}", 200, body | {"enabled": True})
+    page = (await client.get(place)).text
+    assert "<li>Study 1</li>" in page and "Apply to what is here" in page
+    assert f"Study 2: {markupsafe.escape(Objection.PARTICIPANT_PATTERN.in_words)}" in page
+    for secret in ("BICAM_001", "BICAM_9"):
+        assert secret not in page
+    foreign = {"Sec-Fetch-Site": "cross-site"}
+    assert (await client.post(f"{place}/apply", headers=foreign)).status_code == 403
+    done = await client.post(f"{place}/apply", follow_redirects=True)
+    assert done.status_code == 200
+    assert "<b>1 study is</b> on the way into BICAM. 1 matches and was not taken" in done.text
+    assert [one.study_id for one in await rows(any_runtime, Transfer)] == [1]
+    assert (await client.get("/rules/99")).status_code == 404
+
+
 async def test_nothing_is_fetched_from_elsewhere(client: httpx.AsyncClient) -> None:
-    for path in ("/", "/docs"):
+    for path in ("/", "/rules", "/docs"):
         page = (await client.get(path)).text
         assert "http://" not in page and "https://" not in page and "//cdn" not in page
 

@@ -5,12 +5,18 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, exists, or_, select
 
+from services.api.nudging import nudge
+from services.api.problems import rule_broken
+from services.api.routing_rules import service
+from services.api.routing_rules.schemas import Applied
 from shared.admission import Way
+from shared.events import TransferRequested
 from shared.identity import MasterKey
 from shared.ledger import Connection, Ledger
 from shared.ledger.auditing import Action, audit
 from shared.ledger.tables import Association, RoutingRule, Study, StudyAssociation, Transfer, core
 from shared.routing import arrived, enabled_rules, requests_for, take_all
+from shared.runtime import Runtime
 
 _study, _transfer = core(Study), core(Transfer)
 _association, _bringer = core(Association), core(StudyAssociation)
@@ -26,6 +32,23 @@ class Taken(NamedTuple):
     """The new ones."""
     refused: int
     """Studies that match and that the gate refused; their `routing_note` says why."""
+
+
+async def apply_whole(runtime: Runtime, rule_id: int) -> Applied:
+    """Apply a rule to all that is here and announce what that brings; a problem where there is no
+    such rule, or it is switched off.
+    """
+    master_key = await runtime.load_master_key()
+    async with runtime.ledger.session() as session:
+        rule = await service.get(session, rule_id)
+    if not rule.enabled:
+        raise rule_broken("enabled", "The rule is switched off. Switch it on first.")
+    applied = Applied(taken=0, refused=0)
+    async for transfers, refused in apply(runtime.ledger, rule, master_key):
+        applied.taken += len(transfers)
+        applied.refused += refused
+        await nudge(runtime, [TransferRequested(transfer_id=one) for one in transfers])
+    return applied
 
 
 async def apply(ledger: Ledger, rule: RoutingRule, master_key: MasterKey) -> AsyncIterator[Taken]:

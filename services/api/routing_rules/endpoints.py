@@ -5,14 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from services.api.dependencies import PathId, RuntimeDep
-from services.api.nudging import nudge
 from services.api.paging import After, Limit, Page
-from services.api.problems import responses, rule_broken
+from services.api.problems import responses
 from services.api.routing_rules import service
-from services.api.routing_rules.applying import apply
+from services.api.routing_rules.applying import apply_whole
 from services.api.routing_rules.schemas import Applied, RoutingRuleRead, RoutingRuleWrite, Tried
 from services.api.routing_rules.trying import try_rule
-from shared.events import TransferRequested
 
 router = APIRouter(prefix="/routing-rules", tags=["routing rules"])
 
@@ -111,14 +109,4 @@ async def try_routing_rule(
 @router.post("/{rule_id}/apply", responses=responses(404, 422))
 async def apply_routing_rule(rule_id: PathId, runtime: RuntimeDep) -> Applied:
     """Apply a rule to what is here already: the studies that match go into the project."""
-    master_key = await runtime.load_master_key()
-    async with runtime.ledger.session() as session:
-        rule = await service.get(session, rule_id)
-    if not rule.enabled:
-        raise rule_broken("enabled", "The rule is switched off. Switch it on first.")
-    applied = Applied(taken=0, refused=0)
-    async for transfers, refused in apply(runtime.ledger, rule, master_key):
-        applied.taken += len(transfers)
-        applied.refused += refused
-        await nudge(runtime, [TransferRequested(transfer_id=one) for one in transfers])
-    return applied
+    return await apply_whole(runtime, rule_id)
