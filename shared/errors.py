@@ -19,6 +19,7 @@ class Reason(StrEnum):
     SPOOL_FILE_MISSING = "spool-file-missing"
     DESTINATION_AWAY = "destination-away"
     DESTINATION_BUSY = "destination-busy"
+    DESTINATION_CLOSED = "destination-closed"
     UNEXPECTED = "unexpected"
     # The file's own fault: held for a person.
     NOT_DICOM = "not-dicom"
@@ -33,6 +34,8 @@ class Reason(StrEnum):
     NO_DESTINATION = "no-destination"
     SYNTAX_REFUSED = "syntax-refused"
     DESTINATION_REFUSED = "destination-refused"
+    MISSING_THERE = "missing-there"
+    NOT_VERIFIABLE = "not-verifiable"
     # A message nobody can act on.
     UNKNOWN_EVENT = "unknown-event"
     DELIVERY_LIMIT = "delivery-limit"
@@ -52,6 +55,8 @@ _WORDS = {
     Reason.SPOOL_FILE_MISSING: "The image file is not in the spool. Sluse looks again by itself.",
     Reason.DESTINATION_AWAY: "The research PACS does not answer. Sluse tries again by itself.",
     Reason.DESTINATION_BUSY: "The research PACS is out of resources. Sluse tries again by itself.",
+    Reason.DESTINATION_CLOSED: "The research PACS takes images at other hours. Sluse waits "
+    "for them.",
     Reason.UNEXPECTED: "Something unexpected went wrong. Sluse tries again by itself.",
     Reason.NOT_DICOM: "This is not a DICOM file.",
     Reason.TRUNCATED: "The image ends in the middle: part of it is missing. Send it again.",
@@ -65,6 +70,10 @@ _WORDS = {
     Reason.NO_DESTINATION: "The project has no destination. Choose one, then retry.",
     Reason.SYNTAX_REFUSED: "The research PACS does not take this kind of image or its encoding.",
     Reason.DESTINATION_REFUSED: "The research PACS refused the image.",
+    Reason.MISSING_THERE: "The research PACS has said that it took these images, and does not have "
+    "them. Ask its administrator, then retry.",
+    Reason.NOT_VERIFIABLE: "The research PACS refuses to be asked what it has. Let Sluse query it, "
+    "or choose at the destination that its word is enough.",
     Reason.UNKNOWN_EVENT: "A message of an unknown type or version arrived.",
     Reason.DELIVERY_LIMIT: "A message stopped the service that took it, again and again.",
     Reason.GAVE_UP: "Tried several times without success; the log has the details.",

@@ -97,6 +97,24 @@ class Settings(BaseSettings):
         10, description="How long an idle association to a PACS is kept open."
     )
 
+    pacs_tls_ca: Path | None = Field(
+        None,
+        description="PEM file: authorities of the research PACS' certificates; those of the system "
+        "otherwise.",
+    )
+    pacs_tls_certificate: Path | None = Field(
+        None, description="PEM file: the certificate that Sluse shows to a research PACS."
+    )
+    pacs_tls_key: Path | None = Field(
+        None, description="PEM file: that certificate's private key, without a passphrase."
+    )
+    pacs_tls_check_host: bool = Field(
+        True, description="Whether a research PACS' certificate must name its host."
+    )
+    verify_after: Seconds = Field(
+        30, description="Quiet time after which a research PACS is asked whether it has everything."
+    )
+
     # People and dashboards
     http_host: str = Field(
         "127.0.0.1", description="Address of the web page and REST API (loopback only, see README)."

@@ -33,6 +33,9 @@ BATCH_SECONDS = Histogram(
     ["queue"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
+VERIFICATIONS = Counter(
+    "sluse_verifications_total", "Looks at what destinations hold, by outcome.", ["outcome"]
+)
 NUDGES = Counter(
     "sluse_reconciler_nudges_total", "Unfinished work that the reconciler nudged again.", ["kind"]
 )

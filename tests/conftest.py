@@ -79,7 +79,7 @@ def settings(tmp_path: Path) -> Settings:
     return embedded(
         tmp_path / "data", dicom_host="127.0.0.1", dicom_port=0, http_port=0, workers=1,
         retry_delays=[0.2, 0.4], ae_refresh=0.2, reconcile_every=0.3, patience=1.0,
-        network_timeout=10, association_idle=0.5,
+        network_timeout=10, association_idle=0.5, verify_after=0.3,
     )  # fmt: skip
 
 

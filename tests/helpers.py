@@ -21,7 +21,7 @@ from shared.identity import new_project_key
 from shared.ledger import Connection
 from shared.ledger.couplings import enter_participant
 from shared.ledger.deliveries import move
-from shared.ledger.states import DeliveryState, TransferState
+from shared.ledger.states import DeliveryState, TransferState, Verification
 from shared.ledger.tables import Delivery, Destination, Project, Transfer, core
 from shared.runtime import Runtime
 from shared.spool import Association
@@ -123,7 +123,14 @@ async def make_destination(runtime: Runtime, port: int, ae_title: str = "RESEARC
     async with runtime.ledger.transaction() as connection:
         result = await connection.execute(
             insert(core(Destination))
-            .values(name=ae_title, ae_title=ae_title, host="127.0.0.1", port=port, created_at=now())
+            .values(
+                name=ae_title,
+                ae_title=ae_title,
+                host="127.0.0.1",
+                port=port,
+                created_at=now(),
+                verification=Verification.NONE,
+            )
             .returning(core(Destination).c.id)
         )
         return int(result.scalar_one())

@@ -29,6 +29,11 @@ def _matching(pattern: str, complaint: str) -> tuple[Any, Any]:
     return AfterValidator(validate), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
 
 
+def optional(pattern: str, complaint: str) -> tuple[Any, Any]:
+    """The same, or nothing."""
+    return _matching(f"(?:{pattern})?", complaint)
+
+
 def _printable(value: str) -> str:
     # A backslash separates values in DICOM text, and control characters belong in none.
     if _CONTROL.search(value) or "\\" in value:

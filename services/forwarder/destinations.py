@@ -3,20 +3,34 @@
 import asyncio
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
-from services.forwarder.dimse import Peer, Sender
+from services.forwarder.dimse import Parcel, Peer, Sender
 from services.forwarder.outcome import Answer, Verdict
+from services.forwarder.pace import Pace
 from services.forwarder.work import Work
+from shared.clock import now
 from shared.errors import Reason
+from shared.hours import wait_until
 from shared.settings import Settings
 
 
+@dataclass
+class _Line:
+    """One association to a destination, and the thread that uses it."""
+
+    sender: Sender
+    thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="forwarder")
+    )
+
+
 class Destinations:
-    """Senders by destination, kept open between batches."""
+    """Associations by destination, kept open between batches."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lines: dict[Peer, tuple[Sender, ThreadPoolExecutor]] = {}
+        self._lines: dict[Peer, list[_Line]] = {}
 
     async def send(self, work: list[Work]) -> list[tuple[Work, Answer]]:
         """Send everything, the destinations side by side; the answer to each."""
@@ -25,6 +39,10 @@ class Destinations:
         for one in work:
             if one.peer is None:
                 answered.append((one, Answer(Verdict.REJECT, Reason.NO_DESTINATION)))
+            elif wait_until(one.peer.hours, now().astimezone()):
+                answered.append(
+                    (one, Answer(Verdict.RETRY, Reason.DESTINATION_CLOSED, one.peer.hours))
+                )
             else:
                 by_peer[one.peer].append(one)
         for some in await asyncio.gather(*(self._send(*line) for line in by_peer.items())):
@@ -32,26 +50,46 @@ class Destinations:
         return answered
 
     async def _send(self, peer: Peer, work: list[Work]) -> list[tuple[Work, Answer]]:
-        sender, thread = self._line(peer)
-        parcels = [one.parcel for one in work]
-        answers = await asyncio.get_running_loop().run_in_executor(thread, sender.send, parcels)
-        return [(one, answers[one.parcel.delivery_id]) for one in work]
+        """Send to one destination, several series side by side.
 
-    def _line(self, peer: Peer) -> tuple[Sender, ThreadPoolExecutor]:
+        A series goes over one association, always the same, so that its images come in order.
+        """
+        lines = self._lines_to(peer)
+        parcels: dict[int, list[Parcel]] = defaultdict(list)
+        for one in work:
+            parcels[one.series_id % len(lines)].append(one.parcel)
+        loop = asyncio.get_running_loop()
+        answers: dict[int, Answer] = {}
+        for some in await asyncio.gather(
+            *(
+                loop.run_in_executor(lines[number].thread, lines[number].sender.send, share)
+                for number, share in parcels.items()
+            )
+        ):
+            answers |= some
+        return [(one, answers[one.id]) for one in work]
+
+    def _lines_to(self, peer: Peer) -> list[_Line]:
         if peer not in self._lines:
-            thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forwarder")
-            self._lines[peer] = Sender(self._settings, peer), thread
+            pace = Pace(peer.images_per_second)
+            self._lines[peer] = [
+                _Line(Sender(self._settings, peer, pace)) for _ in range(peer.associations)
+            ]
         return self._lines[peer]
 
     async def release_idle(self) -> None:
         """Release idle associations, for ever."""
         while True:
             await asyncio.sleep(self._settings.association_idle / 2)
-            for sender, thread in self._lines.values():
-                thread.submit(sender.release_if_idle)
+            for line in self._all():
+                line.thread.submit(line.sender.release_if_idle)
 
     def close(self) -> None:
         """Release all associations."""
-        for sender, thread in self._lines.values():
-            thread.submit(sender.release)
-            thread.shutdown()
+        for line in self._all():
+            line.thread.submit(line.sender.release)
+        for line in self._all():
+            line.thread.shutdown()
+
+    def _all(self) -> list[_Line]:
+        return [line for lines in self._lines.values() for line in lines]

@@ -5,6 +5,7 @@ import asyncio
 from services.forwarder.consumer import AnonymizedConsumer
 from services.forwarder.destinations import Destinations
 from services.forwarder.recalls import Recalls
+from services.forwarder.verification import Verifier
 from shared.runtime import Runtime
 
 
@@ -12,14 +13,17 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     """Run until `stop` is set."""
     destinations = Destinations(runtime.settings)
     consumer = AnonymizedConsumer(runtime.settings, runtime.ledger, runtime.spool, destinations)
-    releasing = asyncio.create_task(destinations.release_idle())
     recalls = Recalls(runtime.settings, runtime.bus, runtime.ledger)
-    recalling = asyncio.create_task(recalls.run())
+    verifier = Verifier(runtime.settings, runtime.bus, runtime.ledger)
+    tasks = [
+        asyncio.create_task(one)
+        for one in (destinations.release_idle(), recalls.run(), verifier.run())
+    ]
     try:
         # Two batches at a time: one is noted in the ledger while the other is sent.
         async with runtime.bus.consuming(consumer, lanes=2):
             await stop.wait()
     finally:
-        releasing.cancel()
-        recalling.cancel()
+        for task in tasks:
+            task.cancel()
         await asyncio.to_thread(destinations.close)

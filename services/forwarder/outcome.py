@@ -1,9 +1,18 @@
-"""What a destination's answer means: done, retry or reject. The one table of DIMSE statuses."""
+"""What a destination's answer means: done, retry or reject. The one table of all answers.
 
+`docs/forwarding.md` shows it; a test compares them.
+"""
+
+import struct
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
+from shared.dimse import messages
+from shared.dimse.messages import Command
 from shared.errors import Reason
+
+_MOST_TAGS = 8  # offending elements that are kept
 
 
 class Verdict(StrEnum):
@@ -24,43 +33,103 @@ class Answer:
     """The status and its meaning; with a warning also where the verdict is `done`."""
 
 
+class Row(NamedTuple):
+    """What some statuses mean. Where several rows fit, the first one counts."""
+
+    codes: range
+    verdict: Verdict
+    reason: Reason | None
+    meaning: str
+
+
+def _one(code: int) -> range:
+    return range(code, code + 1)
+
+
+_DONE, _RETRY, _REJECT = Verdict.DONE, Verdict.RETRY, Verdict.REJECT
+_BUSY, _REFUSED, _SYNTAX = (
+    Reason.DESTINATION_BUSY, Reason.DESTINATION_REFUSED, Reason.SYNTAX_REFUSED
+)  # fmt: skip
+
 # PS3.4 table B.2-1 and PS3.7 annex C
-_STATUSES: dict[int, tuple[Verdict, Reason | None, str]] = {
-    0x0000: (Verdict.DONE, None, ""),
-    0x0107: (Verdict.DONE, None, "warning: attribute list error"),
-    0x0110: (Verdict.RETRY, Reason.DESTINATION_BUSY, "processing failure"),
-    0x0111: (Verdict.DONE, None, "warning: has it already"),
-    0x0116: (Verdict.DONE, None, "warning: attribute value out of range"),
-    0x0117: (Verdict.REJECT, Reason.DESTINATION_REFUSED, "invalid SOP instance"),
-    0x0118: (Verdict.REJECT, Reason.SYNTAX_REFUSED, "no such SOP class"),
-    0x0122: (Verdict.REJECT, Reason.SYNTAX_REFUSED, "SOP class not supported"),
-    0x0124: (Verdict.RETRY, Reason.DESTINATION_BUSY, "not authorized"),
-    0x0213: (Verdict.RETRY, Reason.DESTINATION_BUSY, "resource limitation"),
-    0xB000: (Verdict.DONE, None, "warning: coercion of data elements"),
-    0xB006: (Verdict.DONE, None, "warning: elements discarded"),
-    0xB007: (Verdict.DONE, None, "warning: data set does not match SOP class"),
-}
-_RANGES: tuple[tuple[range, tuple[Verdict, Reason | None, str]], ...] = (
-    (range(0xA700, 0xA800), (Verdict.RETRY, Reason.DESTINATION_BUSY, "out of resources")),
-    (
-        range(0xA900, 0xAA00),
-        (Verdict.REJECT, Reason.DESTINATION_REFUSED, "data set does not match SOP class"),
-    ),
-    (range(0xB000, 0xC000), (Verdict.DONE, None, "warning")),
-    (range(0xC000, 0xD000), (Verdict.REJECT, Reason.DESTINATION_REFUSED, "cannot understand")),
+STATUSES = (
+    Row(_one(0x0000), _DONE, None, ""),
+    Row(_one(0x0001), _DONE, None, "warning: some attributes unknown"),
+    Row(_one(0x0105), _REJECT, _REFUSED, "no such attribute"),
+    Row(_one(0x0106), _REJECT, _REFUSED, "invalid attribute value"),
+    Row(_one(0x0107), _DONE, None, "warning: attribute list error"),
+    Row(_one(0x0110), _RETRY, _BUSY, "processing failure"),
+    Row(_one(0x0111), _DONE, None, "warning: has it already"),
+    Row(_one(0x0112), _REJECT, _REFUSED, "no such SOP instance"),
+    Row(_one(0x0116), _DONE, None, "warning: attribute value out of range"),
+    Row(_one(0x0117), _REJECT, _REFUSED, "invalid SOP instance"),
+    Row(_one(0x0118), _REJECT, _SYNTAX, "no such SOP class"),
+    Row(_one(0x0119), _REJECT, _REFUSED, "class and instance do not fit"),
+    Row(_one(0x0122), _REJECT, _SYNTAX, "SOP class not supported"),
+    Row(_one(0x0124), _RETRY, _BUSY, "not authorized"),
+    Row(_one(0x0210), _RETRY, _BUSY, "duplicate invocation"),
+    Row(_one(0x0211), _REJECT, _REFUSED, "unrecognized operation"),
+    Row(_one(0x0212), _REJECT, _REFUSED, "mistyped argument"),
+    Row(_one(0x0213), _RETRY, _BUSY, "resource limitation"),
+    Row(range(0xA700, 0xA800), _RETRY, _BUSY, "out of resources"),
+    Row(range(0xA900, 0xAA00), _REJECT, _REFUSED, "data set does not match SOP class"),
+    Row(_one(0xB000), _DONE, None, "warning: coercion of data elements"),
+    Row(_one(0xB006), _DONE, None, "warning: elements discarded"),
+    Row(_one(0xB007), _DONE, None, "warning: data set does not match SOP class"),
+    Row(range(0xB000, 0xC000), _DONE, None, "warning"),
+    Row(range(0xC000, 0xD000), _REJECT, _REFUSED, "cannot understand"),
+)
+
+# RFC 9110, and PS3.18 table 10.5.3-1; of single instances a response says more (FAILURES).
+HTTP = (
+    Row(_one(200), _DONE, None, ""),
+    Row(_one(202), _DONE, None, ""),
+    Row(_one(204), _DONE, None, ""),
+    Row(_one(400), _REJECT, _REFUSED, "bad request"),
+    Row(range(401, 404), _RETRY, Reason.DESTINATION_AWAY, "not allowed: check the credentials"),
+    Row(_one(404), _RETRY, Reason.DESTINATION_AWAY, "no such service: check the address"),
+    Row(_one(408), _RETRY, _BUSY, "took too long"),
+    Row(_one(409), _REJECT, _REFUSED, "conflict"),
+    Row(_one(413), _REJECT, _REFUSED, "too large"),
+    Row(_one(415), _REJECT, _SYNTAX, "media type not supported"),
+    Row(_one(429), _RETRY, _BUSY, "too many requests"),
+    Row(range(400, 500), _REJECT, _REFUSED, "refused"),
+    Row(_one(503), _RETRY, _BUSY, "out of service at present"),
+    Row(range(500, 600), _RETRY, _BUSY, "server error"),
 )
 
 
 def of_status(status: int) -> Answer:
-    """The answer that a C-STORE status is."""
-    known = _STATUSES.get(status)
-    if known is None:
-        unknown = (Verdict.REJECT, Reason.DESTINATION_REFUSED, "unknown status")
-        known = next((row for codes, row in _RANGES if status in codes), unknown)
-    verdict, reason, meaning = known
-    return Answer(verdict, reason, f"{status:04X} {meaning}" if meaning else "")
+    """The answer that a C-STORE status or a DICOMweb failure reason is."""
+    return _look_up(STATUSES, status, f"{status:04X}")
+
+
+def of_http(status: int) -> Answer:
+    """The answer that an HTTP status is."""
+    return _look_up(HTTP, status, f"HTTP {status}")
+
+
+def of_response(response: Command) -> Answer:
+    """The answer that a C-STORE-RSP is. Of its comment nothing is kept: it may name the patient."""
+    try:
+        answer = of_status(response.number(messages.STATUS))
+    except (KeyError, struct.error):
+        return away("an answer without status")
+    tags = response.tags(messages.OFFENDING_ELEMENT)[:_MOST_TAGS]
+    if not tags or not answer.detail:
+        return answer
+    named = " ".join(f"({group:04X},{element:04X})" for group, element in tags)
+    return Answer(answer.verdict, answer.reason, f"{answer.detail} {named}")
 
 
 def away(detail: str) -> Answer:
     """No answer: the destination could not be reached, or broke off."""
     return Answer(Verdict.RETRY, Reason.DESTINATION_AWAY, detail)
+
+
+def _look_up(table: tuple[Row, ...], status: int, shown: str) -> Answer:
+    row = next((row for row in table if status in row.codes), None)
+    if row is None:
+        return Answer(Verdict.REJECT, Reason.DESTINATION_REFUSED, f"{shown} unknown status")
+    detail = f"{shown} {row.meaning}" if row.meaning else ""
+    return Answer(row.verdict, row.reason, detail)

@@ -10,11 +10,20 @@ from services.forwarder.dimse import Parcel, Peer
 from shared.ledger import Connection
 from shared.ledger.starting import Place
 from shared.ledger.states import DeliveryState
-from shared.ledger.tables import Delivery, Destination, Instance, Project, Transfer, core
+from shared.ledger.tables import (
+    Delivery,
+    Destination,
+    Instance,
+    Project,
+    Series,
+    Transfer,
+    core,
+)
 from shared.spool import Spool
 
 _delivery, _transfer, _instance = core(Delivery), core(Transfer), core(Instance)
-_project, _destination = core(Project), core(Destination)
+_project, _destination, _series = core(Project), core(Destination), core(Series)
+_TREATMENT = ("calling_aet", "tls", "associations", "images_per_second", "hours")
 
 
 @dataclass(frozen=True)
@@ -39,45 +48,66 @@ class Work:
 
 
 async def load(connection: Connection, delivery_ids: Iterable[int], spool: Spool) -> list[Work]:
-    """The deliveries that wait to be sent, in the order in which their images arrived."""
+    """The deliveries that wait to be sent, in the order in which they should go."""
     rows = await connection.execute(
         select(
             _delivery.c.id,
             _delivery.c.revision,
             _delivery.c.transfer_id,
             _delivery.c.series_id,
+            _delivery.c.instance_id,
             _delivery.c.released_key,
+            _delivery.c.released_sop_uid,
             _instance.c.sop_class_uid,
             _instance.c.transfer_syntax_uid,
             _destination.c.id.label("destination_id"),
             _destination.c.ae_title,
             _destination.c.host,
             _destination.c.port,
+            *(_destination.c[name] for name in _TREATMENT),
+            _series.c.series_number,
         )
         .join_from(_delivery, _instance)
+        .join(_series, _series.c.id == _delivery.c.series_id)
         .join(_transfer, _transfer.c.id == _delivery.c.transfer_id)
         .join(_project, _project.c.id == _transfer.c.project_id)
         .outerjoin(_destination, _destination.c.id == _project.c.destination_id)
         .where(
             _delivery.c.id.in_(list(delivery_ids)), _delivery.c.state == DeliveryState.ANONYMIZED
         )
-        .order_by(_delivery.c.instance_id)
     )
     return [
         Work(
             parcel=Parcel(
-                row.id, spool.path(row.released_key), row.sop_class_uid, row.transfer_syntax_uid
+                row.id,
+                spool.path(row.released_key),
+                row.sop_class_uid,
+                row.released_sop_uid,
+                row.transfer_syntax_uid,
             ),
             peer=_peer(row),
             revision=row.revision,
             transfer_id=row.transfer_id,
             series_id=row.series_id,
         )
-        for row in rows
+        for row in sorted(rows.all(), key=_order)
     ]
 
 
 def _peer(row: Any) -> Peer | None:
     if row.destination_id is None:
         return None
-    return Peer(row.destination_id, row.ae_title, row.host, row.port)
+    treatment = {name: getattr(row, name) for name in _TREATMENT}
+    return Peer(row.destination_id, row.ae_title, row.host, row.port, **treatment)
+
+
+def _order(row: Any) -> tuple[int, float, int, int]:
+    """Study by study, each in the order of its series' numbers, and those as their images came.
+
+    A PACS begins to show a series when it seems complete.
+    """
+    try:
+        number = float(row.series_number)
+    except ValueError:
+        number = float("inf")
+    return row.transfer_id, number, row.series_id, row.instance_id

@@ -20,6 +20,7 @@ class Action(StrEnum):
 
     TRANSFER_REQUESTED = "transfer.requested"
     TRANSFER_RETRIED = "transfer.retried"
+    TRANSFER_ACCEPTED = "transfer.accepted"
     TRANSFER_CANCELLED = "transfer.cancelled"
     TRANSFER_RECALLED = "transfer.recalled"
     TRANSFER_CORRECTED = "transfer.corrected"

@@ -1,6 +1,6 @@
 """Starts deliveries: of new instances, and again of what changed, failed or is wanted anew."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, exists, literal, select, update
@@ -124,6 +124,16 @@ async def retry_failed(connection: Connection, transfer_id: int, *, patience: fl
     """Start a transfer's failed deliveries again."""
     failed = _delivery.c.state == DeliveryState.FAILED
     return await _restart(connection, (_delivery.c.transfer_id == transfer_id) & failed, patience)
+
+
+async def resend(
+    connection: Connection, delivery_ids: Collection[int], *, patience: float
+) -> Assigned:
+    """Start deliveries again that the destination has lost."""
+    which = _delivery.c.id.in_(list(delivery_ids))
+    return await _restart(
+        connection, which & (_delivery.c.state == DeliveryState.FORWARDED), patience
+    )
 
 
 async def restart(connection: Connection, transfer_id: int, *, patience: float) -> Assigned:

@@ -27,10 +27,12 @@ class TransferState(StrEnum):
     """Asked for; its instances are not assigned yet."""
     RUNNING = "running"
     """Some instances are in flight."""
+    VERIFYING = "verifying"
+    """Every instance is delivered; the destination is asked whether it has them."""
     COMPLETE = "complete"
-    """Every instance is delivered."""
+    """Every instance is delivered, and verified where the destination lets it be."""
     ATTENTION = "attention"
-    """Nothing is in flight, but some instances are held or failed."""
+    """Nothing is in flight, but some instances are held, failed, or missing at the destination."""
     CANCELLED = "cancelled"
     """Stopped by a person; what was delivered before stays there."""
     RECALLED = "recalled"
@@ -48,6 +50,15 @@ class Deletion(StrEnum):
     """Orthanc's REST API."""
     DICOMWEB = "dicomweb"
     """DELETE of the study's DICOMweb resource."""
+
+
+class Verification(StrEnum):
+    """How it is made sure that a research PACS has what it said it has taken."""
+
+    NONE = "none"
+    """Its word is enough."""
+    QUERY = "query"
+    """It is asked what it holds (C-FIND)."""
 
 
 class ProjectState(StrEnum):
@@ -75,10 +86,12 @@ DELIVERY_MOVES: dict[DeliveryState, frozenset[DeliveryState]] = {
 
 TRANSFER_MOVES: dict[TransferState, frozenset[TransferState]] = {
     _T.REQUESTED: frozenset({_T.RUNNING, _T.CANCELLED, _T.RECALLED}),
-    _T.RUNNING: frozenset({_T.COMPLETE, _T.ATTENTION, _T.CANCELLED, _T.RECALLED}),
+    _T.RUNNING: frozenset({_T.VERIFYING, _T.COMPLETE, _T.ATTENTION, _T.CANCELLED, _T.RECALLED}),
     # Late and changed instances reopen a transfer, and so does a retry.
+    _T.VERIFYING: frozenset({_T.RUNNING, _T.COMPLETE, _T.ATTENTION, _T.RECALLED}),
     _T.COMPLETE: frozenset({_T.RUNNING, _T.RECALLED}),
-    _T.ATTENTION: frozenset({_T.RUNNING, _T.CANCELLED, _T.RECALLED}),
+    # A person may have it verified again, or accept it as it is.
+    _T.ATTENTION: frozenset({_T.RUNNING, _T.VERIFYING, _T.COMPLETE, _T.CANCELLED, _T.RECALLED}),
     _T.CANCELLED: frozenset({_T.RECALLED}),
     _T.RECALLED: frozenset(),
 }

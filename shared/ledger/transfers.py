@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, FromClause, exists, select, update
+from sqlalchemy import ColumnElement, FromClause, exists, select, true, update
 
 from shared.clock import now
 from shared.ledger.database import Connection
@@ -11,12 +11,13 @@ from shared.ledger.states import (
     IN_FLIGHT,
     DeliveryState,
     TransferState,
+    Verification,
     transfer_sources_of,
 )
-from shared.ledger.tables import Delivery, Study, Transfer, core
+from shared.ledger.tables import Delivery, Destination, Project, Study, Transfer, core
 
 _delivery, _transfer = core(Delivery), core(Transfer)
-_study = core(Study)
+_study, _project, _destination = core(Study), core(Project), core(Destination)
 
 
 async def run(connection: Connection, transfer_ids: Iterable[int]) -> None:
@@ -27,12 +28,23 @@ async def run(connection: Connection, transfer_ids: Iterable[int]) -> None:
         await connection.execute(
             update(_transfer)
             .where(_transfer.c.id.in_(wanted), _transfer.c.state.in_(transfer_sources_of(state)))
-            .values(state=state, changed_at=now())
+            .values(
+                state=state,
+                changed_at=now(),
+                # What was found at the destination before says nothing of what comes now.
+                verify_at=None,
+                verify_attempts=0,
+                resent_at=None,
+                missing=0,
+                reason=None,
+                detail="",
+                verified_at=None,
+            )
         )
 
 
 async def settle(connection: Connection, transfer_ids: Iterable[int]) -> None:
-    """Set transfers complete, or in need of attention, when nothing of them is in flight.
+    """Set transfers verifying, complete or in need of attention, when nothing is in flight.
 
     Locks the transfers, so that of two workers who finish the last two deliveries at the same time
     the second sees what the first has done.
@@ -42,21 +54,35 @@ async def settle(connection: Connection, transfer_ids: Iterable[int]) -> None:
         return
     await lock_transfers(connection, wanted)
     ended = [DeliveryState.HELD, DeliveryState.FAILED]
-    for state, unless in (
-        (TransferState.COMPLETE, [*IN_FLIGHT, *ended]),
-        (TransferState.ATTENTION, [*IN_FLIGHT]),
+    for state, unless, further in (
+        (TransferState.VERIFYING, [*IN_FLIGHT, *ended], _is_to_be_verified()),
+        (TransferState.COMPLETE, [*IN_FLIGHT, *ended], true()),
+        (TransferState.ATTENTION, [*IN_FLIGHT], true()),
     ):
         await connection.execute(
             update(_transfer)
             .where(
                 _transfer.c.id.in_(wanted),
-                _transfer.c.state.in_(transfer_sources_of(state)),
+                _transfer.c.state == TransferState.RUNNING,
                 ~exists().where(
                     _delivery.c.transfer_id == _transfer.c.id, _delivery.c.state.in_(unless)
                 ),
+                further,
             )
-            .values(state=state, changed_at=now())
+            .values(
+                state=state,
+                changed_at=now(),
+                verify_at=now() if state is TransferState.VERIFYING else None,
+            )
         )
+
+
+def _is_to_be_verified() -> ColumnElement[bool]:
+    return exists().where(
+        _project.c.id == _transfer.c.project_id,
+        _destination.c.id == _project.c.destination_id,
+        _destination.c.verification != Verification.NONE,
+    )
 
 
 def still_there(transfer: FromClause) -> ColumnElement[bool]:

@@ -29,11 +29,12 @@ class Deployment:
         self._environment = {
             name: value for name, value in os.environ.items() if not name.startswith("SLUSE_")
         }
+        knobs = {"log_level": "DEBUG", "workers": 1, "patience": 2} | knobs
         self._configure(
             database_url=postgres_url, bus_url=amqp_url, spool_url=self.spool.as_uri(),
             master_key=MasterKey.generate(), dicom_host="127.0.0.1", dicom_port=self.dicom_port,
-            http_port=self.http_port, workers=1, retry_delays="[0.5, 1]", ae_refresh=0.2,
-            reconcile_every=0.5, patience=2, log_level="DEBUG", association_idle=1, **knobs,
+            http_port=self.http_port, retry_delays="[0.5, 1]", ae_refresh=0.2,
+            reconcile_every=0.5, association_idle=1, verify_after=0.5, **knobs,
         )  # fmt: skip
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{self.http_port}/api/v1", timeout=30, trust_env=False
@@ -78,6 +79,10 @@ class Deployment:
             raise AssertionError(
                 f"{service} did not stop:\n{self.log(service).read_text()[-3000:]}"
             ) from None
+
+    def pid(self, service: str) -> int:
+        """The process of a service."""
+        return self._processes[service].pid
 
     def log(self, service: str) -> Path:
         """Where a service logs."""

@@ -18,12 +18,13 @@ from demo.phantoms import Maker
 from services.anonymizer.consumer import AssignedConsumer
 from services.anonymizer.pool import Pool
 from services.api.app import create_app
-from services.api.comparisons.find import Archive, RefusedError, instances_held
 from services.classifier.consumer import TransferConsumer
 from services.forwarder.consumer import AnonymizedConsumer
 from services.forwarder.destinations import Destinations
 from shared.bus import ANONYMIZER_ASSIGNED
 from shared.clock import now
+from shared.dimse.find import instances_held
+from shared.dimse.scu import Archive, RefusedError
 from shared.errors import Reason, Retry
 from shared.events import InstanceAssigned, InstanceReceived, TransferRequested
 from shared.ledger.states import TransferState

@@ -18,6 +18,7 @@ from services.forwarder.consumer import AnonymizedConsumer
 from services.forwarder.destinations import Destinations
 from services.forwarder.dimse import Parcel, Peer, Sender
 from services.forwarder.outcome import Verdict
+from services.forwarder.requestor import Proposal
 from shared.clock import now
 from shared.errors import Reason
 from shared.events import InstanceAnonymized
@@ -332,7 +333,7 @@ def _parcels(folder: Path, kinds: list[tuple[str, str]]) -> list[Parcel]:
         pydicom.dcmwrite(
             path, image, implicit_vr=False, little_endian=True, enforce_file_format=True
         )
-        found.append(Parcel(number, path, sop_class, syntax))
+        found.append(Parcel(number, path, sop_class, image.SOPInstanceUID, syntax))
     return found
 
 
@@ -356,7 +357,7 @@ def test_more_kinds_than_an_association_holds_take_several(
     contexts = [(kind, [ExplicitVRLittleEndian]) for kind, _ in kinds]
     with pacs.listening(contexts=[*contexts, (CT, [ExplicitVRLittleEndian])]):
         sender = Sender(runtime.settings, Peer(1, "RESEARCHPACS", "127.0.0.1", pacs.port))
-        sender._proposed = set(kinds)
+        sender._proposed = {Proposal(kind, (syntax,)) for kind, syntax in kinds}
         answers = sender.send(parcels)
         sender.release()
     assert [a.verdict for a in answers.values()] == [Verdict.DONE]

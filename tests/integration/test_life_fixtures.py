@@ -36,7 +36,10 @@ class World:
         line.destinations = Everywhere()
 
     async def set_up(self) -> None:
-        destination = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}
+        destination = {
+            "name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 104,
+            "verification": "none",
+        }  # fmt: skip
         await self.api("POST", "/destinations", 201, destination)
         for code in ("AAA", "BBB"):
             body = {

@@ -102,7 +102,8 @@ class World:
 
     def destination(self, **fields: Any) -> dict[str, Any]:
         return {
-            "name": "pacs", "ae_title": self.pacs.ae_title, "host": "127.0.0.1",
+            "name": "pacs", "verification": "none", "ae_title": self.pacs.ae_title,
+            "host": "127.0.0.1",
             "port": self.pacs.dicom_port, "deletion": "orthanc",
             "deletion_url": f"http://127.0.0.1:{self.pacs.http_port}/",
         } | fields  # fmt: skip

@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 
 from sqlalchemy import select
 
-from services.api.comparisons.find import Archive, RefusedError, instances_held
 from services.api.comparisons.schemas import Comparison, Difference, Kind
 from services.api.comparisons.sent import Sent, sent
 from services.api.participants.service import project_id
 from services.api.problems import ProblemError, rule_broken
+from shared.dimse.find import instances_held
+from shared.dimse.scu import Archive, RefusedError
 from shared.ledger import Connection
 from shared.ledger.tables import Destination, Project, core
 from shared.runtime import Runtime
@@ -59,7 +61,7 @@ async def _where(connection: Connection, code: str) -> tuple[int, Archive]:
     project = await project_id(connection, code)
     row = (
         await connection.execute(
-            select(_destination.c.ae_title, _destination.c.host, _destination.c.port)
+            select(*(_destination.c[one.name] for one in fields(Archive)))
             .join_from(_project, _destination)
             .where(_project.c.id == project)
         )

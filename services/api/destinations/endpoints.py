@@ -4,7 +4,8 @@ from fastapi import APIRouter
 
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.destinations import service
-from services.api.destinations.schemas import DestinationRead, DestinationWrite
+from services.api.destinations.schemas import DestinationRead, DestinationWrite, Echo
+from services.api.destinations.trying import try_out
 from services.api.problems import responses
 from shared.ledger.deliveries import hurry
 
@@ -31,6 +32,14 @@ async def read_destination(destination_id: PathId, runtime: RuntimeDep) -> Desti
     """Read one destination."""
     async with runtime.ledger.session() as session:
         return DestinationRead.model_validate(await service.get(session, destination_id))
+
+
+@router.post("/{destination_id}/echo", responses=responses(404, 422))
+async def echo_destination(destination_id: PathId, runtime: RuntimeDep) -> Echo:
+    """Try whether a destination answers (C-ECHO)."""
+    async with runtime.ledger.session() as session:
+        row = await service.get(session, destination_id)
+    return await try_out(runtime.settings, row)
 
 
 @router.put("/{destination_id}", responses=responses(404, 409, 422))

@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.api.fields import AeTitle, Host, Name, WebAddress, like
-from shared.ledger.states import Deletion
+from services.api.fields import AeTitle, Host, Name, WebAddress, like, optional
+from shared.hours import PATTERN
+from shared.ledger.states import Deletion, Verification
 
 _EXAMPLE: dict[str, Any] = {
     "name": "research-pacs",
@@ -14,7 +15,16 @@ _EXAMPLE: dict[str, Any] = {
     "port": 104,
     "deletion": "orthanc",
     "deletion_url": "https://pacs.local:8042",
+    "calling_aet": None,
+    "tls": False,
+    "associations": 2,
+    "images_per_second": 0,
+    "hours": "22:00-06:00",
+    "verification": "query",
 }
+
+
+Hours = Annotated[str, *optional(PATTERN, "write it like 22:00-06:00")]
 
 
 class DestinationWrite(BaseModel):
@@ -38,6 +48,29 @@ class DestinationWrite(BaseModel):
         description="Where Sluse deletes: the address of Orthanc's REST API, or of the DICOMweb "
         "service (what stands before `/studies`). Without user name and password.",
     )
+    calling_aet: AeTitle | None = Field(
+        None, description="What Sluse calls itself there; its own AE title otherwise."
+    )
+    tls: bool = Field(False, description="Whether it is spoken to over TLS.")
+    associations: Annotated[int, Field(ge=1, le=16)] = Field(
+        2,
+        description="Associations open there at once, at most, from each forwarder. A series goes "
+        "over one of them.",
+    )
+    images_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        0, description="Pace of each forwarder, at most; 0 for any."
+    )
+    hours: Hours = Field(
+        "",
+        description="When it takes images, in Sluse's local time: `22:00-06:00` for nights only. "
+        "Empty for always.",
+    )
+    verification: Verification = Field(
+        Verification.QUERY,
+        description="How Sluse makes sure that everything is there before a transfer is complete. "
+        "`query`: it asks what is there (C-FIND). `none`: the word of the research PACS, given for "
+        "each image, is enough.",
+    )
 
 
 class DestinationRead(BaseModel):
@@ -54,3 +87,27 @@ class DestinationRead(BaseModel):
     port: int
     deletion: Deletion
     deletion_url: str
+    calling_aet: str | None
+    tls: bool
+    associations: int
+    images_per_second: int
+    hours: str
+    verification: Verification
+
+
+class Echo(BaseModel):
+    """What came of trying a destination."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "answers": False,
+                "detail": "association rejected: Called AE title not recognised",
+                "milliseconds": 12,
+            }
+        }
+    )
+
+    answers: bool = Field(description="Whether it answers as it should.")
+    detail: str = Field(description="What it said, or why it did not.")
+    milliseconds: int = Field(description="How long it took.")

@@ -94,11 +94,24 @@ async def list_deliveries(
 
 @router.post("/{transfer_id}/retry", responses=responses(404, 409, 422))
 async def retry_transfer(transfer_id: PathId, runtime: RuntimeDep) -> TransferRead:
-    """Start the failed instances again once their cause is mended, and try the waiting ones now."""
+    """Start the failed instances again once their cause is mended, and try the waiting ones now.
+
+    Where everything is delivered, the research PACS is asked again, and gets what it does not have.
+    """
     async with runtime.ledger.transaction() as connection:
         assigned = await service.retry(connection, transfer_id, runtime.settings.patience)
     await nudge(runtime, assigned_events(assigned))
     async with runtime.ledger.reading() as connection:
+        return await service.get(connection, transfer_id)
+
+
+@router.post("/{transfer_id}/accept", responses=responses(404, 409, 422))
+async def accept_transfer(transfer_id: PathId, runtime: RuntimeDep) -> TransferRead:
+    """Take a transfer for complete whose images the research PACS does not show, or refuses to be
+    asked about.
+    """
+    async with runtime.ledger.transaction() as connection:
+        await life.accept_as_is(connection, transfer_id)
         return await service.get(connection, transfer_id)
 
 

@@ -16,11 +16,13 @@ from shared.ledger.recalling import cancel, recall, uncouple
 from shared.ledger.states import TransferState
 from shared.ledger.tables import Participant, Study, Transfer, core
 from shared.ledger.transfers import lock_studies
+from shared.ledger.verifying import accept
 
 _transfer, _participant = core(Transfer), core(Participant)
 _study = core(Study)
 
 _WHY_NOT = {
+    TransferState.VERIFYING: "Everything is delivered. If that is wrong, correct it instead.",
     TransferState.COMPLETE: "Everything is delivered. If that is wrong, correct it instead.",
     TransferState.CANCELLED: "It is cancelled already.",
     TransferState.RECALLED: "It was taken back already.",
@@ -62,6 +64,20 @@ async def stop(connection: Connection, transfer_id: int) -> None:
         transfer=transfer_id,
         before={"state": before.state},
         after={"state": TransferState.CANCELLED},
+    )
+
+
+async def accept_as_is(connection: Connection, transfer_id: int) -> None:
+    """Take a transfer for complete; a problem when more stands against it than its verification."""
+    before = await _locked(connection, transfer_id)
+    if not await accept(connection, transfer_id):
+        raise ProblemError(409, "Nothing is to be accepted here: see its state and its counts.")
+    await audit(
+        connection,
+        Action.TRANSFER_ACCEPTED,
+        transfer=transfer_id,
+        before={"state": before.state},
+        after={"state": TransferState.COMPLETE},
     )
 
 

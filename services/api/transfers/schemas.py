@@ -98,6 +98,10 @@ class TransferRead(Row):
                     "received": 508,
                 },
                 "withdrawn": 0,
+                "missing": 0,
+                "reason": None,
+                "detail": "",
+                "verified_at": None,
                 "troubles": [
                     {
                         "state": "failed",
@@ -131,6 +135,17 @@ class TransferRead(Row):
     withdrawn: int = Field(
         description="Instances that do not go there any more, since it was cancelled or recalled; "
         "no part of the counts."
+    )
+    missing: int = Field(
+        description="Images that the research PACS did not have when it was asked last."
+    )
+    reason: str | None = Field(
+        description="Why it is not verified that everything is there, in words."
+    )
+    detail: str = Field(description="Technical detail of that.")
+    verified_at: datetime | None = Field(
+        description="When the research PACS had everything; null until then, and where its word "
+        "is enough."
     )
     troubles: list[Trouble] = Field(
         description=f"Why instances are held, failed or wait; the {MOST_TROUBLES} most frequent."

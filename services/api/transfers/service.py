@@ -39,6 +39,7 @@ from shared.ledger.tables import (
     Transfer,
     core,
 )
+from shared.ledger.verifying import verify_again
 
 _transfer, _delivery, _study = core(Transfer), core(Delivery), core(Study)
 _project, _participant, _rule = core(Project), core(Participant), core(RoutingRule)
@@ -148,6 +149,7 @@ async def retry(connection: Connection, transfer_id: int, patience: float) -> As
     """Start a transfer's failed instances again, and have those that wait tried now."""
     if (await get(connection, transfer_id)).state in ENDED:
         raise ProblemError(409, "The transfer was cancelled or recalled: assign the study anew.")
+    await verify_again(connection, transfer_id)
     await hurry(connection, transfer_id=transfer_id)
     assigned = await retry_failed(connection, transfer_id, patience=patience)
     instances = sum(len(ids) for _, _, ids in assigned)
@@ -202,7 +204,9 @@ async def _read(connection: Connection, query: Select[Any]) -> list[TransferRead
     troubles = await _troubles(connection, ids)
     return [
         TransferRead.model_validate(
-            dict(row) | {"counts": Counts(**row), "troubles": troubles[row["id"]]}
+            dict(row)
+            | {"counts": Counts(**row), "troubles": troubles[row["id"]]}
+            | {"reason": _in_words(row["reason"])}
         )
         for row in rows
     ]

@@ -2,11 +2,11 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import Column, Text, UniqueConstraint, true
+from sqlalchemy import Column, Text, UniqueConstraint, false, true
 from sqlmodel import Field, SQLModel
 
 from shared.ledger.columns import Document, reference, row_id
-from shared.ledger.states import Deletion, ProjectState
+from shared.ledger.states import Deletion, ProjectState, Verification
 from shared.ledger.tables.base import moment
 from shared.schemes import Scheme
 
@@ -26,6 +26,21 @@ class Destination(SQLModel, table=True):
     """How a released study is deleted there."""
     deletion_url: str = Field(default="", max_length=300, sa_column_kwargs={"server_default": ""})
     """Where: of Orthanc's REST API, or of the DICOMweb service."""
+    calling_aet: str | None = Field(default=None, max_length=16)
+    """What Sluse calls itself there; None for its own AE title."""
+    tls: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    associations: int = Field(default=2, sa_column_kwargs={"server_default": "2"})
+    """How many are open there at once, at most, from each forwarder."""
+    images_per_second: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Pace of each forwarder, at most; 0 for any."""
+    hours: str = Field(default="", max_length=11, sa_column_kwargs={"server_default": ""})
+    """When it takes images (`22:00-06:00`, local time); empty for always."""
+    verification: str = Field(
+        default=Verification.QUERY,
+        max_length=16,
+        sa_column_kwargs={"server_default": Verification.NONE},
+    )
+    """How it is made sure that everything is there."""
     created_at: datetime = moment()
 
 

@@ -11,6 +11,7 @@ from shared.ledger.states import ENDED, IN_FLIGHT, DeliveryState, RecallState, T
 from shared.ledger.tables.base import moment
 
 IN_FORCE = text("state NOT IN ({})".format(", ".join(f"'{state}'" for state in sorted(ENDED))))
+_VERIFYING = text(f"state = '{TransferState.VERIFYING}'")
 _TROUBLED = text("reason IS NOT NULL")
 _IN_FLIGHT = text("state IN ({})".format(", ".join(f"'{state}'" for state in sorted(IN_FLIGHT))))
 
@@ -28,6 +29,12 @@ class Transfer(SQLModel, table=True):
             sqlite_where=IN_FORCE,
         ),
         Index("ix_transfer_project_id_state", "project_id", "state", "id"),
+        Index(
+            "ix_transfer_verify_at",
+            "verify_at",
+            postgresql_where=_VERIFYING,
+            sqlite_where=_VERIFYING,
+        ),
     )
 
     id: int | None = Field(default=None, sa_column=row_id())
@@ -49,6 +56,18 @@ class Transfer(SQLModel, table=True):
     """Its deliveries by where they are: counted along with every move of one."""
     withdrawn: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     """Those that go nowhere any more; no part of the account."""
+    verify_at: datetime | None = moment(nullable=True)
+    """While verifying: when the research PACS is asked next."""
+    verify_attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """How often it was asked in vain."""
+    resent_at: datetime | None = moment(nullable=True)
+    """When what was missing there was sent again by itself: that happens once."""
+    missing: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Images that it did not have when it was asked last."""
+    reason: str | None = Field(default=None, max_length=32)
+    """A `shared.errors.Reason`: why it is not verified, or None."""
+    detail: str = Field(default="", max_length=200, sa_column_kwargs={"server_default": ""})
+    verified_at: datetime | None = moment(nullable=True)
     rule_id: int | None = Field(default=None, sa_column=reference("routing_rule.id", nullable=True))
     requested_at: datetime = moment()
     changed_at: datetime = moment()

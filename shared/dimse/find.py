@@ -2,35 +2,19 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from pydicom import Dataset
-from pynetdicom import AE, _config
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as StudyRoot
 
+from shared.dimse.scu import Archive, RefusedError, associated
 from shared.errors import Reason, Retry
-from shared.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from shared.settings import Settings
 
 _AT_ONCE = 50
 """StudyInstanceUIDs per query; a UI element in explicit VR holds about a thousand."""
 _SUCCESS, _PENDING = 0x0000, frozenset({0xFF00, 0xFF01})  # PS3.4 table C.4-1
-
-
-@dataclass(frozen=True)
-class Archive:
-    """Where an archive is."""
-
-    ae_title: str
-    host: str
-    port: int
-
-
-class RefusedError(Exception):
-    """The archive does not answer such queries; the text says with what, without patient data."""
 
 
 def instances_held(
@@ -45,8 +29,23 @@ def instances_held(
     RefusedError
         It does not answer such queries.
     """
-    with _associated(settings, archive) as association:
+    with associated(settings, archive, StudyRoot) as association:
         return _Inquiry(association, time.monotonic() + settings.network_timeout).held(study_uids)
+
+
+def instance_uids(settings: Settings, archive: Archive, study_uid: str) -> set[str]:
+    """The SOP Instance UIDs that the archive has of a study.
+
+    Raises
+    ------
+    Retry
+        It does not answer, or not in time.
+    RefusedError
+        It does not answer such queries.
+    """
+    with associated(settings, archive, StudyRoot) as association:
+        inquiry = _Inquiry(association, time.monotonic() + settings.network_timeout)
+        return inquiry.instances(study_uid)
 
 
 class _Inquiry:
@@ -99,15 +98,21 @@ class _Inquiry:
         for match in matches:
             number = _number(match, "NumberOfSeriesRelatedInstances")
             series_uid = str(match.get("SeriesInstanceUID"))
-            total += self._images(study_uid, series_uid) if number is None else number
+            total += len(self._images(study_uid, series_uid)) if number is None else number
         return total
 
-    def _images(self, study_uid: str, series_uid: str) -> int:
-        """The number of instances in a series, counted one by one."""
+    def instances(self, study_uid: str) -> set[str]:
+        """The SOP Instance UIDs of a study."""
+        series = self._ask("SERIES", StudyInstanceUID=study_uid, SeriesInstanceUID="")
+        uids = {str(match.get("SeriesInstanceUID")) for match in series}
+        return set().union(*(self._images(study_uid, uid) for uid in sorted(uids)))
+
+    def _images(self, study_uid: str, series_uid: str) -> set[str]:
+        """The SOP Instance UIDs of a series."""
         matches = self._ask(
             "IMAGE", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid, SOPInstanceUID=""
         )
-        return len({str(match.get("SOPInstanceUID")) for match in matches})
+        return {str(match.get("SOPInstanceUID")) for match in matches}
 
     def _ask(self, level: str, **keys: Any) -> list[Dataset]:
         identifier = Dataset()
@@ -144,27 +149,3 @@ def _sum(numbers: list[int | None]) -> int | None:
     """The sum over entries of one study, which may be there under several patient ids."""
     known = [number for number in numbers if number is not None]
     return sum(known) if len(known) == len(numbers) else None
-
-
-@contextmanager
-def _associated(settings: Settings, archive: Archive) -> Iterator[Any]:
-    _config.LOG_HANDLER_LEVEL = "none"
-    entity = AE(settings.ae_title)
-    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    entity.acse_timeout = entity.dimse_timeout = settings.network_timeout
-    entity.network_timeout = settings.network_timeout
-    entity.connection_timeout = min(settings.network_timeout, 10.0)
-    entity.add_requested_context(StudyRoot)
-    association = entity.associate(archive.host, archive.port, ae_title=archive.ae_title)
-    if not association.is_established:
-        if association.rejected_contexts and not association.accepted_contexts:
-            raise RefusedError("Study Root queries are not supported there")
-        raise Retry(Reason.DESTINATION_AWAY, "no association")
-    try:
-        yield association
-    except BaseException:
-        # It may be in the middle of an answer, which a release would wait for.
-        association.abort()
-        raise
-    association.release()

@@ -1,0 +1,1 @@
+"""The wire: receiving, sending and the whole journey, beside peers."""

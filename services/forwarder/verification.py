@@ -1,0 +1,167 @@
+"""Asks research PACS whether they have what they said they have taken.
+
+Everything here may be done twice: a look changes nothing there.
+"""
+
+import asyncio
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from sqlalchemy import select
+
+from shared import telemetry
+from shared.bus import Bus
+from shared.dimse.find import instance_uids, instances_held
+from shared.dimse.scu import Archive, RefusedError
+from shared.errors import Reason, Retry, StepError
+from shared.events import InstanceAssigned
+from shared.ledger import Connection, Ledger
+from shared.ledger.states import Verification
+from shared.ledger.tables import Destination, core
+from shared.ledger.verifying import (
+    Verifying,
+    delivered,
+    due,
+    needs_attention,
+    postpone,
+    send_missing,
+    verified,
+)
+from shared.settings import Settings
+
+log = telemetry.logger("verification")
+
+_AT_MOST = 100
+_EVERY = 1.0  # seconds between looks
+_destination = core(Destination)
+
+
+class Verifier:
+    """One look after the other, until cancelled."""
+
+    def __init__(self, settings: Settings, bus: Bus, ledger: Ledger) -> None:
+        self._settings, self._bus, self._ledger = settings, bus, ledger
+        # Of their own: an archive that hangs must not keep the threads that others need.
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="verifying")
+
+    async def run(self) -> None:
+        """Verify what is due, for ever."""
+        while True:
+            try:
+                await self.round()
+            except StepError as error:
+                log.warning("verifying later", reason=error.reason, exc_info=error)
+            except Exception as error:  # a round that fails must not be the last one
+                log.error("verifying failed", exc_info=error)
+            await asyncio.sleep(min(_EVERY, self._settings.verify_after / 3))
+
+    async def round(self) -> None:
+        """Verify every transfer that is due, the destinations side by side.
+
+        Raises
+        ------
+        Retry
+            Database or broker are away.
+        """
+        async with self._ledger.transaction() as connection:
+            found = await due(connection, _AT_MOST, self._settings.verify_after)
+            places = await _places(connection, {one.destination_id for one in found})
+        by_place: dict[int, list[Verifying]] = defaultdict(list)
+        for one in found:
+            by_place[one.destination_id].append(one)
+        ended = await asyncio.gather(
+            *(self._verify_all(some, places.get(place)) for place, some in by_place.items()),
+            return_exceptions=True,
+        )
+        for error in filter(None, ended):
+            raise error
+
+    async def _verify_all(self, some: list[Verifying], destination: Any) -> None:
+        if destination is None or destination.verification == Verification.NONE:
+            for one in some:  # nobody wants it verified any more
+                await self._note(verified, one)
+            return
+        archive = Archive(
+            destination.ae_title,
+            destination.host,
+            destination.port,
+            destination.calling_aet,
+            destination.tls,
+        )
+        uids = [one.released_study_uid for one in some]
+        held = await self._ask(some, instances_held, archive, uids)
+        if held is None:
+            return
+        for one in some:
+            if held.get(one.released_study_uid) == one.delivered:
+                await self._note(verified, one)
+                telemetry.VERIFICATIONS.labels("verified").inc()
+            else:
+                await self._compare(one, archive)
+
+    async def _compare(self, one: Verifying, archive: Archive) -> None:
+        """Look image by image, where the numbers differ."""
+        there = await self._ask([one], instance_uids, archive, one.released_study_uid)
+        if there is None:
+            return
+        async with self._ledger.transaction() as connection:
+            expected = await delivered(connection, one.id)
+            missing = [id_ for uid, id_ in expected.items() if uid not in there]
+            if not missing:
+                await verified(connection, one)
+                telemetry.VERIFICATIONS.labels("verified").inc()
+                return
+            assigned = await send_missing(
+                connection, one, missing, patience=self._settings.patience
+            )
+        telemetry.VERIFICATIONS.labels("missing").inc()
+        log.warning(
+            "images are missing at the destination",
+            transfer=one.id,
+            missing=len(missing),
+            sent_again=bool(assigned),
+        )
+        if assigned:
+            await self._bus.publish(
+                [
+                    InstanceAssigned(
+                        transfer_id=transfer, series_id=series, delivery_ids=tuple(ids)
+                    )
+                    for transfer, series, ids in assigned
+                ],
+                producer="forwarder",
+                correlation_id="verification",
+            )
+
+    async def _ask(self, some: list[Verifying], question: Any, *about: Any) -> Any:
+        """The archive's answer; None where there is none, which is noted."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, question, self._settings, *about
+            )
+        except Retry as error:
+            delays = self._settings.retry_delays
+            async with self._ledger.transaction() as connection:
+                for one in some:
+                    delay = delays[min(one.attempts, len(delays) - 1)]
+                    await postpone(connection, one, delay, error.reason, error.detail)
+            log.warning("not verified yet", transfers=len(some), reason=error.reason)
+        except RefusedError as error:
+            async with self._ledger.transaction() as connection:
+                for one in some:
+                    await needs_attention(connection, one, Reason.NOT_VERIFIABLE, detail=str(error))
+            log.warning("the destination refuses to be asked", transfers=len(some))
+        telemetry.VERIFICATIONS.labels("unanswered").inc(len(some))
+        return None
+
+    async def _note(self, step: Any, one: Verifying) -> None:
+        async with self._ledger.transaction() as connection:
+            await step(connection, one)
+
+
+async def _places(connection: Connection, ids: set[int]) -> dict[int, Any]:
+    if not ids:
+        return {}
+    rows = await connection.execute(select(_destination).where(_destination.c.id.in_(ids)))
+    return {row.id: row for row in rows}
