@@ -4,6 +4,7 @@ Times are in seconds.
 Read once, in `main`; nothing reads configuration at import.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,14 @@ from shared.identity import AE_TITLE, MasterKey
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
+
+
+class Durability(StrEnum):
+    """When a received image is made to survive a power cut."""
+
+    INSTANCE = "instance"
+    BATCH = "batch"
+    NONE = "none"
 
 
 class Settings(BaseSettings):
@@ -61,12 +70,40 @@ class Settings(BaseSettings):
     dicom_host: str = Field("0.0.0.0", description="Address the receiver listens on.")  # noqa: S104
     dicom_port: Port = Field(11112, description="Port of the receiver; 0 chooses a free one.")
     ae_title: str = Field("SLUSE", pattern=f"^{AE_TITLE}$", description="Sluse's own AE title.")
-    max_associations: int = Field(64, ge=1, description="Associations open at once, in all.")
+    max_associations: int = Field(128, ge=1, description="Associations open at once, in all.")
+    max_associations_per_peer: int = Field(
+        100, ge=1, description="Associations open at once from one network address."
+    )
     max_pdu: int = Field(
         131072, ge=4096, le=1 << 24, description="Largest PDU asked for, bytes (PS3.8 D.1)."
     )
     network_timeout: Seconds = Field(
         60, description="Idle time after which an association is given up."
+    )
+    artim_timeout: Seconds = Field(
+        30, description="Longest wait for a sender to ask for an association, or to hang up."
+    )
+    durability: Durability = Field(
+        Durability.INSTANCE,
+        description="When a received image is safe from a power cut: `instance`, before the sender "
+        "hears success; `batch`, a moment later; `none`, when the system likes (docs/dicom.md).",
+    )
+    dicom_port_shared: bool = Field(
+        False, description="Let several receivers of this machine listen on the same ports."
+    )
+    dicom_tls_port: Port | None = Field(
+        None,
+        description="Port of the receiver for DICOM over TLS (2762 is the registered one); the "
+        "same as SLUSE_DICOM_PORT: there is none without TLS.",
+    )
+    dicom_tls_certificate: Path | None = Field(
+        None, description="PEM file: the receiver's certificate and those between it and the CA."
+    )
+    dicom_tls_key: Path | None = Field(
+        None, description="PEM file: the certificate's private key, without a passphrase."
+    )
+    dicom_tls_client_ca: Path | None = Field(
+        None, description="PEM file: authorities; a sender must show a certificate of theirs then."
     )
     ae_refresh: Seconds = Field(1, description="How often the accepted AE titles are re-read.")
 
@@ -141,6 +178,23 @@ class Settings(BaseSettings):
     def _spool_is_a_folder(self) -> Self:
         _ = self.spool_path
         return self
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> Self:
+        certified = self.dicom_tls_certificate is not None and self.dicom_tls_key is not None
+        if (self.dicom_tls_port is not None) != certified:
+            raise ValueError(
+                "DICOM over TLS needs SLUSE_DICOM_TLS_PORT, SLUSE_DICOM_TLS_CERTIFICATE and "
+                "SLUSE_DICOM_TLS_KEY, all three"
+            )
+        if self.dicom_tls_client_ca is not None and not certified:
+            raise ValueError("SLUSE_DICOM_TLS_CLIENT_CA is of no use without a certificate")
+        return self
+
+    @property
+    def dicom_tls_only(self) -> bool:
+        """Whether DICOM without TLS has no port."""
+        return self.dicom_tls_port is not None and self.dicom_tls_port == self.dicom_port != 0
 
     @property
     def spool_path(self) -> Path:

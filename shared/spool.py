@@ -17,7 +17,6 @@ is:
 A file appears under its final name complete and synced to disk, or not at all.
 """
 
-import errno
 import json
 import os
 import re
@@ -30,8 +29,12 @@ from typing import Annotated, BinaryIO
 
 from pydantic import BaseModel, StringConstraints, ValidationError
 
-from shared.errors import Reason, Retry, StartError
+from shared.arriving import Arriving
+from shared.disk import disk_trouble, make_folder, sync_file, sync_folder
+from shared.errors import StartError
 from shared.identity import is_usable_uid
+
+__all__ = ["Association", "Spool", "SpoolKey", "disk_trouble"]
 
 _UID = r"[0-9]+(?:\.[0-9]+)+"
 _KEY = (
@@ -57,19 +60,6 @@ class Association(BaseModel):
     """When the association ended; None while it is open."""
     completed: bool = False
     """Whether it ended with a release, not with an abort or a lost connection."""
-
-
-@contextmanager
-def disk_trouble() -> Iterator[None]:
-    """Turn what a disk can do to us into `Retry`: it is nobody's image's fault."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise Retry(Reason.SPOOL_FILE_MISSING) from error
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = Reason.DISK_FULL if full else Reason.DISK_TROUBLE
-        raise Retry(reason, errno.errorcode.get(error.errno or 0, "")) from error
 
 
 class Spool:
@@ -154,6 +144,39 @@ class Spool:
         with self._appearing(self.path(key), durable_name=durable_name) as file:
             yield file
 
+    def arriving(self, key: str, *, synced: bool) -> Arriving:
+        """A file that is written as its parts arrive, and appears under `key` when it is kept.
+
+        Parameters
+        ----------
+        synced
+            Keeping it makes content and name durable. Else `sync` does, later.
+
+        Raises
+        ------
+        Retry
+            The disk is full or broken.
+        """
+        return Arriving(self._temporary(), self.path(key), synced=synced)
+
+    def sync(self, keys: Iterable[str]) -> None:
+        """Make files durable, content and name; a file that has moved on is fine.
+
+        Raises
+        ------
+        Retry
+            The disk is full or broken.
+        """
+        folders = set()
+        with disk_trouble():
+            for path in map(self.path, keys):
+                with suppress(FileNotFoundError):
+                    sync_file(path)
+                    folders.add(path.parent)
+            for folder in folders:
+                with suppress(FileNotFoundError):
+                    sync_folder(folder)
+
     def adopt(self, moves: dict[str, str]) -> None:
         """Give each file `old` of `moves` its name `new` as well; durable when this returns.
 
@@ -168,7 +191,7 @@ class Spool:
             for old, new in moves.items():
                 self._link(self.path(old), self.path(new))
             for folder in {self.path(new).parent for new in moves.values()}:
-                _sync_folder(folder)
+                sync_folder(folder)
 
     def discard(self, keys: Iterable[str]) -> None:
         """Remove names; a name that is gone already is fine."""
@@ -258,16 +281,16 @@ class Spool:
                     yield file
                     file.flush()
                     os.fdatasync(file.fileno())
-                _make_folder(target.parent)
+                make_folder(target.parent)
                 temporary.replace(target)
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
             if durable_name:
-                _sync_folder(target.parent)
+                sync_folder(target.parent)
 
     def _link(self, source: Path, target: Path) -> None:
-        _make_folder(target.parent)
+        make_folder(target.parent)
         try:
             os.link(source, target)
         except FileExistsError:
@@ -287,21 +310,3 @@ def _checked(key: str) -> str:
         # The key itself may be hostile text: it stays out of the message.
         raise ValueError("not a spool key")
     return key
-
-
-def _make_folder(folder: Path) -> None:
-    """Make `folder` and its parents, each durable in its own parent."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    with suppress(FileExistsError):
-        folder.mkdir()
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,65 +1,72 @@
-"""What one association brings: each data set into the inbox, synced, before it is answered for."""
+"""What one association brings: each data set into the inbox as it arrives, before it is answered.
 
+A data set is never decoded and never held in memory. What the command says of it goes into the
+file's meta information; what the data set says of itself is the classifier's business.
+"""
+
+import struct
 import uuid
-from io import BytesIO
-
-from pynetdicom.dsutils import create_file_meta, encode_file_meta
+from collections.abc import Sequence
+from functools import lru_cache
 
 from services.receiver.announcer import Announcer
+from services.receiver.dimse import (
+    INVALID_SOP_INSTANCE,
+    OUT_OF_RESOURCES,
+    PROCESSING_FAILURE,
+    SUCCESS,
+    Answer,
+)
+from services.receiver.sinks import Dropped, Sink
 from shared import telemetry
+from shared.arriving import Arriving
 from shared.clock import now
 from shared.errors import Reason, Retry
 from shared.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_usable_uid
+from shared.settings import Durability
 from shared.spool import Association, Spool
 
 log = telemetry.logger("receiver")
-
-# PS3.4 table B.2-1 and PS3.7 annex C
-SUCCESS = 0x0000
-PROCESSING_FAILURE = 0x0110
-INVALID_SOP_INSTANCE = 0x0117
-OUT_OF_RESOURCES = 0xA700
 
 
 class Intake:
     """One association, from its first image to its end. Used by that association's thread only."""
 
-    def __init__(self, spool: Spool, announcer: Announcer, sender: Association) -> None:
+    def __init__(
+        self, spool: Spool, announcer: Announcer, sender: Association, durability: Durability
+    ) -> None:
         self.id = uuid.uuid4().hex
         self._spool, self._announcer, self._sender = spool, announcer, sender
+        self._synced = durability is Durability.INSTANCE
         self._count = 0
 
-    def store(self, sop_class: str, sop_instance: str, syntax: str, data_set: BytesIO) -> int:
-        """Write one data set, as it came, as a Part 10 file.
-
-        Returns
-        -------
-        The C-STORE status (PS3.4 B.2.3).
-        """
+    def begin(self, sop_class: str, sop_instance: str, syntax: str) -> Sink:
+        """Be ready for the data set of a C-STORE request."""
         if not is_usable_uid(sop_instance):
-            return answer(INVALID_SOP_INSTANCE)
-        meta = create_file_meta(
-            sop_class_uid=sop_class,
-            sop_instance_uid=sop_instance,
-            transfer_syntax=syntax,
-            implementation_uid=IMPLEMENTATION_CLASS_UID,
-            implementation_version=IMPLEMENTATION_VERSION_NAME,
-        )
-        key = self._spool.inbox_key(self.id, self._count + 1)
+            return Refused(INVALID_SOP_INSTANCE, "SOP Instance UID is not a UID")
         try:
             if self._count == 0:
                 self._spool.write_association(self.id, self._sender)
-            with self._spool.writing(key) as file:
-                file.write(bytes(128) + b"DICM" + encode_file_meta(meta))
-                file.write(data_set.getbuffer())
+            key = self._spool.inbox_key(self.id, self._count + 1)
+            file = self._spool.arriving(key, synced=self._synced)
+            file.write([head(sop_class, sop_instance, syntax)])
         except Retry as error:
-            log.error("image refused", association=self.id, reason=error.reason)
-            full = error.reason is Reason.DISK_FULL
-            return answer(OUT_OF_RESOURCES if full else PROCESSING_FAILURE)
+            return self.refuse(error)
+        return _Image(self, key, file)
+
+    def refuse(self, error: Retry) -> "Refused":
+        """Log that the disk did not take an image, and drop what comes of it."""
+        log.error("image refused", association=self.id, reason=error.reason)
+        if error.reason is Reason.DISK_FULL:
+            return Refused(OUT_OF_RESOURCES, "The disk is full. Send again later.")
+        return Refused(PROCESSING_FAILURE, "The disk reports an error. Send again later.")
+
+    def stored(self, key: str, size: int) -> Answer:
+        """A file is in the inbox."""
         self._count += 1
-        telemetry.BYTES_RECEIVED.inc(data_set.getbuffer().nbytes)
+        telemetry.BYTES_RECEIVED.inc(size)
         self._announcer.stored(self.id, key)
-        return answer(SUCCESS)
+        return counted(Answer(SUCCESS))
 
     def close(self, *, completed: bool) -> None:
         """Note how the association ended. What it brought before it broke off is kept and used."""
@@ -75,7 +82,78 @@ class Intake:
         self._announcer.closed(self.id)
 
 
-def answer(status: int) -> int:
+class _Image:
+    """An image on its way into the inbox."""
+
+    def __init__(self, intake: Intake, key: str, file: Arriving) -> None:
+        self._intake, self._key, self._file = intake, key, file
+        self._size = 0
+        self._refused: Refused | None = None
+
+    def write(self, parts: Sequence[memoryview]) -> None:
+        if self._refused:
+            return
+        try:
+            self._file.write(parts)
+        except Retry as error:
+            # The association goes on: the rest of this data set is read and dropped.
+            self._refused = self._intake.refuse(error)
+        self._size += sum(map(len, parts))
+
+    def finish(self) -> Answer | None:
+        if self._refused is None:
+            try:
+                self._file.keep()
+            except Retry as error:
+                self._refused = self._intake.refuse(error)
+            else:
+                return self._intake.stored(self._key, self._size)
+        return self._refused.finish()
+
+    def cancel(self) -> None:
+        self._file.drop()
+
+
+class Refused(Dropped):
+    """An image that is read and dropped."""
+
+    def __init__(self, status: int, comment: str) -> None:
+        super().__init__(Answer(status, comment))
+
+    def finish(self) -> Answer | None:
+        answer = super().finish()
+        return answer and counted(answer)
+
+
+def counted(answer: Answer) -> Answer:
     """Count an answer to a C-STORE."""
-    telemetry.INSTANCES.labels("receiver", f"{status:#06x}").inc()
-    return status
+    telemetry.INSTANCES.labels("receiver", f"{answer.status:#06x}").inc()
+    return answer
+
+
+_SHORT = struct.Struct("<HH2sH")  # group, element, VR, length
+_VERSION = struct.pack("<HH2s2xL2s", 2, 1, b"OB", 2, b"\0\1")
+
+
+def head(sop_class: str, sop_instance: str, syntax: str) -> bytes:
+    """What stands before the data set in a file: preamble and meta information (PS3.10 7.1)."""
+    before, after = _around(sop_class, syntax)
+    meta = before + _text(0x0003, b"UI", sop_instance) + after
+    return bytes(128) + b"DICM" + _SHORT.pack(2, 0, b"UL", 4) + struct.pack("<L", len(meta)) + meta
+
+
+@lru_cache(256)
+def _around(sop_class: str, syntax: str) -> tuple[bytes, bytes]:
+    """Meta information before and after the SOP Instance UID: the same for a whole series."""
+    return (
+        _VERSION + _text(0x0002, b"UI", sop_class),
+        _text(0x0010, b"UI", syntax)
+        + _text(0x0012, b"UI", IMPLEMENTATION_CLASS_UID)
+        + _text(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+    )
+
+
+def _text(element: int, vr: bytes, value: str) -> bytes:
+    raw = value.encode("ascii")
+    raw += (b" " if vr == b"SH" else b"\0") * (len(raw) % 2)
+    return _SHORT.pack(2, element, vr, len(raw)) + raw

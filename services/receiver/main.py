@@ -8,6 +8,7 @@ from services.receiver.titles import CalledTitles
 from shared import telemetry
 from shared.errors import Retry
 from shared.runtime import Runtime
+from shared.settings import Durability
 
 log = telemetry.logger("receiver")
 
@@ -16,7 +17,12 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     """Run until `stop` is set."""
     settings = runtime.settings
     titles = CalledTitles(settings.ae_title, runtime.ledger)
-    announcer = Announcer(runtime.bus, runtime.spool, settings.flush_after)
+    announcer = Announcer(
+        runtime.bus,
+        runtime.spool,
+        settings.flush_after,
+        syncing=settings.durability is Durability.BATCH,
+    )
     scp = StorageScp(settings, runtime.spool, announcer, titles)
     try:
         await titles.refresh()

@@ -1,29 +1,21 @@
-"""The Storage and Verification SCP on the wire, through pynetdicom (PS3.4 annex B, PS3.8)."""
+"""Storage and Verification SCP (PS3.4 annexes A and B): the ports, and who may come in."""
 
-import re
-import socket
-import threading
-from typing import Any
+from collections.abc import Sequence
 
-from pynetdicom import AE, _config, evt
-from pynetdicom.sop_class import Verification
-from pynetdicom.transport import ThreadedAssociationServer
-
+from services.receiver.acse import UNKNOWN_CALLED_AET, Caller, Rejection
 from services.receiver.announcer import Announcer
-from services.receiver.consumer import PROCESSING_FAILURE, Intake, answer
+from services.receiver.consumer import Intake
+from services.receiver.dimse import Service
+from services.receiver.limits import Limits
+from services.receiver.listener import Listener
 from services.receiver.titles import CalledTitles
-from shared import telemetry
+from services.receiver.tls import Certificates
+from services.receiver.upper_layer import House
 from shared.clock import now
-from shared.errors import StartError
-from shared.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from shared.settings import Settings
 from shared.spool import Association, Spool
 
-log = telemetry.logger("receiver")
-
-
-class _Server(ThreadedAssociationServer):  # type: ignore[misc]
-    request_queue_size = 128  # connections not yet accepted; the default of 5 drops senders
+_LAST_WORDS = 5.0  # seconds for open associations to end
 
 
 class StorageScp:
@@ -31,124 +23,80 @@ class StorageScp:
 
     Every storage SOP class is taken, private and unknown ones too, in whatever transfer syntax the
     sender has: data sets are never decoded here.
+
+    Parameters
+    ----------
+    services
+        DIMSE services beside storage and verification.
+
+    Raises
+    ------
+    StartError
+        A port or a certificate can't be used.
     """
 
     def __init__(
-        self, settings: Settings, spool: Spool, announcer: Announcer, titles: CalledTitles
+        self,
+        settings: Settings,
+        spool: Spool,
+        announcer: Announcer,
+        titles: CalledTitles,
+        services: Sequence[Service] = (),
     ) -> None:
-        self._spool, self._announcer, self._titles = spool, announcer, titles
-        self._intakes: dict[Any, Intake] = {}
-        _config.UNRESTRICTED_STORAGE_SERVICE = True
-        _config.LOG_HANDLER_LEVEL = "none"
-        entity = AE(settings.ae_title)
-        entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        entity.add_supported_context(Verification)
-        entity.maximum_pdu_size = settings.max_pdu
-        entity.maximum_associations = settings.max_associations
-        entity.network_timeout = entity.dimse_timeout = settings.network_timeout
-        entity.require_called_aet = True
-        self._server = self._bind(entity, settings)
-        entity._servers.append(self._server)  # noqa: SLF001 as `AE.start_server` does
-        self._entity = entity
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="dicom-server", daemon=True
+        self._settings, self._spool = settings, spool
+        self._announcer, self._titles = announcer, titles
+        house = House(
+            settings,
+            Limits(settings.max_associations, settings.max_associations_per_peer),
+            self._admit,
+            self._intake,
+            {service.abstract_syntax: service for service in services},
         )
-
-    def _bind(self, entity: AE, settings: Settings) -> _Server:
-        try:
-            server: _Server = entity.make_server(
-                (settings.dicom_host, settings.dicom_port),
-                evt_handlers=[
-                    (evt.EVT_CONN_OPEN, self._on_connection),
-                    (evt.EVT_REQUESTED, self._on_request),
-                    (evt.EVT_ESTABLISHED, self._on_established),
-                    (evt.EVT_C_STORE, self._on_store),
-                    (evt.EVT_RELEASED, self._on_release),
-                    (evt.EVT_ABORTED, self._on_abort),
-                    (evt.EVT_CONN_CLOSE, self._on_abort),
-                ],
-                server_class=_Server,
-            )
-            return server
-        except OSError as error:
-            raise StartError(
-                f"port {settings.dicom_port} for DICOM can't be used: {error.strerror}. "
-                "Choose another with SLUSE_DICOM_PORT (`sluse up --dicom-port`)"
-            ) from None
+        self._plain: Listener | None = None
+        self._tls: Listener | None = None
+        tls_port = settings.dicom_tls_port
+        if tls_port is None or not settings.dicom_tls_only:
+            self._plain = Listener(house, settings.dicom_port, "DICOM_PORT")
+        if tls_port is not None:
+            try:
+                self._tls = Listener(house, tls_port, "DICOM_TLS_PORT", Certificates(settings))
+            except BaseException:
+                self.stop()
+                raise
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
-        port: int = self._server.socket.getsockname()[1]
-        return port
+        """The port without TLS; the one with TLS where that is the only one."""
+        return self._listeners()[0].port
+
+    @property
+    def tls_port(self) -> int | None:
+        """The port with TLS."""
+        return self._tls.port if self._tls else None
 
     def start(self) -> None:
         """Accept associations from now on."""
-        self._thread.start()
+        for listener in self._listeners():
+            listener.start()
 
     def stop(self) -> None:
-        """Abort what is open and close the port."""
-        self._entity.shutdown()
+        """Close the ports and abort what is open."""
+        for listener in self._listeners():
+            listener.stop(_LAST_WORDS)
 
-    # Called by pynetdicom in the association's threads
+    def _listeners(self) -> list[Listener]:
+        return [one for one in (self._plain, self._tls) if one is not None]
 
-    def _on_connection(self, event: evt.Event) -> None:
-        # Answers are small and wait for nothing: Nagle's delay costs 40 ms per image.
-        event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # Called in the associations' threads
 
-    def _on_request(self, event: evt.Event) -> None:
-        # pynetdicom compares the called title with the acceptor's and rejects with
-        # "called AE title not recognised" (PS3.8 table 9-21) where they differ.
-        requestor = event.assoc.requestor
-        called = requestor.primitive.called_ae_title.strip()
-        if called in self._titles:
-            event.assoc.acceptor.ae_title = called
-        else:
-            telemetry.ASSOCIATIONS.labels("unknown-called-aet").inc()
-            log.warning(
-                "association rejected: called AE title not recognised",
-                called=_printable(called),
-                calling=_printable(requestor.primitive.calling_ae_title.strip()),
-                peer=str(requestor.address),
-            )
+    def _admit(self, caller: Caller) -> Rejection | None:
+        return None if caller.called_aet in self._titles else UNKNOWN_CALLED_AET
 
-    def _on_established(self, event: evt.Event) -> None:
-        requestor = event.assoc.requestor
+    def _intake(self, caller: Caller) -> Intake:
         sender = Association(
-            calling_aet=requestor.ae_title.strip(),
-            called_aet=requestor.primitive.called_ae_title.strip(),
-            peer_address=str(requestor.address),
+            calling_aet=caller.calling_aet,
+            called_aet=caller.called_aet,
+            peer_address=caller.address,
             opened_at=now(),
         )
-        self._intakes[event.assoc] = Intake(self._spool, self._announcer, sender)
-
-    def _on_store(self, event: evt.Event) -> int:
-        request = event.request
-        try:
-            return self._intakes[event.assoc].store(
-                str(request.AffectedSOPClassUID),
-                str(request.AffectedSOPInstanceUID),
-                str(event.context.transfer_syntax),
-                request.DataSet,
-            )
-        except Exception as error:  # pynetdicom would log its text, and answer 0xC211
-            log.error("image refused", exc_info=error)
-            return answer(PROCESSING_FAILURE)
-
-    def _on_release(self, event: evt.Event) -> None:
-        self._close(event.assoc, completed=True)
-
-    def _on_abort(self, event: evt.Event) -> None:
-        self._close(event.assoc, completed=False)
-
-    def _close(self, association: object, *, completed: bool) -> None:
-        # A release is followed by the end of the connection: the first of them counts.
-        intake = self._intakes.pop(association, None)
-        if intake:
-            intake.close(completed=completed)
-
-
-def _printable(title: str) -> str:
-    """An AE title for the log; what does not look like a device's name stays out of it."""
-    return title if re.fullmatch(r"[A-Za-z0-9 ._-]{1,16}", title) else "(unusual characters)"
+        return Intake(self._spool, self._announcer, sender, self._settings.durability)

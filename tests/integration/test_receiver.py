@@ -283,7 +283,7 @@ async def test_an_unexpected_error_refuses_the_image_and_is_told_without_its_tex
     def broken(*_: object) -> int:
         raise ValueError("Nordmann^Kari")
 
-    monkeypatch.setattr("services.receiver.consumer.Intake.store", broken)
+    monkeypatch.setattr("services.receiver.consumer.Intake.begin", broken)
 
     def send() -> int:
         with association(scp.port) as opened:

@@ -1,0 +1,216 @@
+"""One connection, from Sta2 to Sta1: the acceptor's half of the state machine (PS3.8 9.2).
+
+=======  ==================================================  ======================================
+Sta2     connected; the ARTIM timer runs                     until an A-ASSOCIATE-RQ is here
+Sta3     asked for an association                            accepted (Sta6) or rejected (Sta13)
+Sta6     messages                                            until a release, an abort, the end
+Sta8     asked for the release                               answered (Sta13)
+Sta13    all is said; the ARTIM timer runs                   until the peer closes the connection
+Sta1     closed
+=======  ==================================================  ======================================
+
+Each state is a method that does what the state is for and returns the next one. Names of actions
+(AE-6, AA-8) are those of PS3.8 tables 9-6 to 9-9.
+"""
+
+import re
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from services.receiver.acse import (
+    LIMIT_EXCEEDED,
+    LONGEST_REQUEST,
+    Caller,
+    Rejection,
+    Request,
+    reject,
+)
+from services.receiver.consumer import Intake
+from services.receiver.dialogue import Agreement, Dialogue
+from services.receiver.dimse import Service
+from services.receiver.limits import Limits
+from services.receiver.pdu import (
+    Abort,
+    Lost,
+    PduType,
+    ProviderAbort,
+    Silence,
+    Wire,
+    abort_pdu,
+    release_pdu,
+)
+from shared import telemetry
+from shared.settings import Settings
+
+log = telemetry.logger("receiver")
+
+State = Callable[[], "State | None"]
+
+
+@dataclass(frozen=True)
+class House:
+    """What all connections have in common."""
+
+    settings: Settings
+    limits: Limits
+    admit: Callable[[Caller], Rejection | None]
+    """Who may associate."""
+    intake: Callable[[Caller], Intake]
+    services: Mapping[str, Service]
+    """Services beside storage and verification, by abstract syntax."""
+
+
+class Connection:
+    """A connection; `run` lives on a thread of its own."""
+
+    def __init__(self, house: House, connection: socket.socket, address: str) -> None:
+        self._house, self._socket, self._address = house, connection, address
+        self._wire = Wire(connection, house.settings.artim_timeout)
+        self._request: Request
+        self._agreement: Agreement
+        self._intake: Intake
+        self._counted = False
+        self._stopping = False
+
+    def run(self) -> None:
+        """Go from state to state until the connection is closed."""
+        state: State | None = self._sta2_awaiting_request
+        try:
+            while state is not None:
+                state = state()
+        except Lost:
+            pass  # AA-4, AA-5: nobody to talk to
+        except Exception as error:
+            log.error("connection ended by an unexpected error", exc_info=error)
+        finally:
+            self._leave()
+            with suppress(OSError):
+                self._socket.close()
+
+    def stop(self) -> None:
+        """Make `run` abort the association and return soon; any thread."""
+        self._stopping = True
+        with suppress(OSError):
+            # Of the plain socket, below TLS: its reader wakes up, and can still say goodbye.
+            socket.socket.shutdown(self._socket, socket.SHUT_RD)
+
+    def _sta2_awaiting_request(self) -> State | None:
+        try:
+            kind, length = self._wire.pdu()
+            if kind == PduType.A_ABORT:
+                return None  # AA-2
+            if kind != PduType.A_ASSOCIATE_RQ:
+                raise Abort("not an association request")
+            if length > LONGEST_REQUEST:
+                raise Abort("association request too long")
+            pdu = struct.pack(">BxL", kind, length) + self._wire.all(length)
+            self._request = Request(pdu, self._address)
+        except Silence:
+            self._warn("no association request")
+            return None  # AA-2: the ARTIM timer has expired
+        except Abort as abort:
+            return self._abort(abort)  # AA-1
+        return self._sta3_deciding
+
+    def _sta3_deciding(self) -> State | None:
+        request, house = self._request, self._house
+        rejection = request.objection() or house.admit(request.caller)
+        if rejection is None:
+            self._counted = house.limits.enter(self._address)
+            rejection = None if self._counted else LIMIT_EXCEEDED
+        if rejection is not None:
+            telemetry.ASSOCIATIONS.labels(rejection.outcome).inc()
+            self._warn("association rejected", why=rejection.outcome)
+            self._wire.send(reject(rejection))  # AE-8
+            return self._sta13_awaiting_close
+        pdu, contexts = request.accept(house.settings.max_pdu, list(house.services))
+        self._agreement = Agreement(
+            request.caller, contexts, house.settings.max_pdu, request.longest_pdu
+        )
+        self._wire.send(pdu)  # AE-7
+        return self._sta6_data_transfer
+
+    def _sta6_data_transfer(self) -> State | None:
+        self._intake = self._house.intake(self._request.caller)
+        dialogue = Dialogue(self._wire, self._agreement, self._intake, self._house.services)
+        self._wire.wait_at_most(self._house.settings.network_timeout)
+        released = False
+        try:
+            while not released:
+                released = self._one_pdu(dialogue)
+            return self._sta8_releasing
+        except Abort as abort:
+            return self._abort(abort)  # AA-8
+        except Lost:
+            if self._stopping:
+                return self._abort(Abort("Sluse stops"))  # AA-1
+            return None  # AA-4
+        except Exception as error:
+            log.error("association failed", association=self._intake.id, exc_info=error)
+            return self._abort(Abort("unexpected error"))
+        finally:
+            dialogue.cancel()
+            if not released:
+                self._end(completed=False)
+
+    def _one_pdu(self, dialogue: Dialogue) -> bool:
+        """Deal with the next PDU of Sta6; whether it asks for the release."""
+        kind, length = self._wire.pdu()
+        if kind == PduType.P_DATA_TF:
+            dialogue.p_data(length)
+            if dialogue.at_rest:
+                self._wire.rest()
+            return False
+        if kind not in PduType.__members__.values():
+            raise ProviderAbort("unknown kind of PDU", ProviderAbort.UNRECOGNIZED_PDU)
+        if kind == PduType.A_ABORT:
+            raise Lost  # AA-3
+        if kind != PduType.A_RELEASE_RQ:
+            raise ProviderAbort("PDU out of place", ProviderAbort.UNEXPECTED_PDU)
+        if length != 4:
+            raise ProviderAbort("release of illegal length", ProviderAbort.INVALID_PARAMETER)
+        self._wire.all(length)
+        return True
+
+    def _sta8_releasing(self) -> State | None:
+        try:
+            self._wire.send(release_pdu())  # AR-4
+        finally:
+            self._end(completed=True)
+        return self._sta13_awaiting_close
+
+    def _sta13_awaiting_close(self) -> State | None:
+        # Closing now could make the peer's system throw away our last PDU.
+        self._leave()
+        self._wire.await_end(0 if self._stopping else self._house.settings.artim_timeout)
+        return None  # AR-5, AA-2
+
+    def _abort(self, abort: Abort) -> State | None:
+        self._warn("connection aborted", why=abort.why)
+        self._wire.send(abort_pdu(abort))
+        return self._sta13_awaiting_close
+
+    def _end(self, *, completed: bool) -> None:
+        self._leave()
+        self._intake.close(completed=completed)
+
+    def _leave(self) -> None:
+        if self._counted:
+            self._counted = False
+            self._house.limits.leave(self._address)
+
+    def _warn(self, what: str, **details: str) -> None:
+        """Log something that an administrator may have to mend."""
+        if hasattr(self, "_request"):
+            caller = self._request.caller
+            details["calling"] = _printable(caller.calling_aet)
+            details["called"] = _printable(caller.called_aet)
+        log.warning(what, peer=self._address, **details)
+
+
+def _printable(title: str) -> str:
+    """An AE title for the log; what does not look like a device's name stays out of it."""
+    return title if re.fullmatch(r"[A-Za-z0-9 ._-]{1,16}", title) else "(unusual characters)"
