@@ -88,6 +88,14 @@ class Settings(BaseSettings):
         description="When a received image is safe from a power cut: `instance`, before the sender "
         "hears success; `batch`, a moment later; `none`, when the system likes (docs/dicom.md).",
     )
+    receiver_processes: int = Field(
+        1, ge=1, le=64,
+        description="Processes of `sluse receiver` on one port; limits on associations are "
+        "divided among them, the nth has its metrics on SLUSE_METRICS_PORT + n.",
+    )  # fmt: skip
+    receiver_parent: int = Field(
+        0, ge=0, description="Set by the receiver for those processes: whose end is theirs."
+    )
     dicom_port_shared: bool = Field(
         False, description="Let several receivers of this machine listen on the same ports."
     )

@@ -1,6 +1,7 @@
 """A sender that writes its own bytes, and a receiver whose inside can be looked at."""
 
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -141,7 +142,7 @@ class RawPeer:
         """Whether the receiver has closed the connection."""
         try:
             return self.receive()[0] == 0
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLError):
             return True
 
     def _exactly(self, count: int) -> bytes:
@@ -195,7 +196,7 @@ class Receiver:
 def receiver(folder: Path, services: Sequence[Service] = (), **knobs: object) -> Iterator[Receiver]:
     """A running receiver, impatient. It leaves no thread and no descriptor behind."""
     settings = embedded(
-        folder, dicom_host="127.0.0.1", dicom_port=0, **({"artim_timeout": 1} | knobs)
+        folder, dicom_host="127.0.0.1", **({"artim_timeout": 1, "dicom_port": 0} | knobs)
     )
     before = descriptors()
     running = Receiver(settings, services)

@@ -10,6 +10,7 @@ from services.receiver.tls import Certificates
 from services.receiver.upper_layer import Connection, House
 from shared import telemetry
 from shared.errors import StartError
+from shared.settings import Settings
 
 log = telemetry.logger("receiver")
 
@@ -42,13 +43,9 @@ class Listener:
         self._connections: dict[Connection, threading.Thread] = {}
         self._lock = threading.Lock()
         self._stopping = False
-        try:
-            self._socket = _bound(house.settings.dicom_host, port, house.settings.dicom_port_shared)
-        except OSError as error:
-            raise StartError(
-                f"port {port} for DICOM can't be used: {error.strerror}. "
-                f"Choose another with SLUSE_{knob}"
-            ) from None
+        settings = house.settings
+        self._socket = bound(settings, port, knob, shared=settings.dicom_port_shared)
+        self._socket.listen(_BACKLOG)
         self._thread = threading.Thread(target=self._accept, name="dicom-port", daemon=True)
 
     @property
@@ -137,12 +134,35 @@ class Listener:
         return self._certificates.context().wrap_socket(accepted, server_side=True)
 
 
-def _bound(host: str, port: int, shared: bool) -> socket.socket:
+def bound(settings: Settings, port: int, knob: str, *, shared: bool) -> socket.socket:
+    """A socket on `port`, not yet listening.
+
+    Parameters
+    ----------
+    knob
+        The setting that chose the port.
+    shared
+        Others may have the same port, in the same way.
+
+    Raises
+    ------
+    StartError
+        The port can't be used.
+    """
+    host = settings.dicom_host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server(
-        (host, port),
-        family=family,
-        backlog=_BACKLOG,
-        reuse_port=shared,
-        dualstack_ipv6=family is socket.AF_INET6 and socket.has_dualstack_ipv6(),
-    )
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family is socket.AF_INET6 and socket.has_dualstack_ipv6():
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise StartError(
+            f"port {port} for DICOM can't be used: {error.strerror}. "
+            f"Choose another with SLUSE_{knob}"
+        ) from None
+    return made

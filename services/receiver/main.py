@@ -2,6 +2,7 @@
 
 import asyncio
 
+from services.receiver import processes
 from services.receiver.announcer import Announcer
 from services.receiver.scp import StorageScp
 from services.receiver.titles import CalledTitles
@@ -16,6 +17,8 @@ log = telemetry.logger("receiver")
 async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     """Run until `stop` is set."""
     settings = runtime.settings
+    if settings.receiver_processes > 1:
+        return await processes.supervise(settings, stop, runtime.opened)
     titles = CalledTitles(settings.ae_title, runtime.ledger)
     announcer = Announcer(
         runtime.bus,
@@ -28,12 +31,15 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
         await titles.refresh()
     except Retry as error:
         log.warning("starting with Sluse's own AE title only", reason=error.reason)
-    refreshing = asyncio.create_task(titles.keep_fresh(settings.ae_refresh))
+    tasks = [asyncio.create_task(titles.keep_fresh(settings.ae_refresh))]
+    if settings.receiver_parent:
+        tasks.append(asyncio.create_task(processes.end_with(settings.receiver_parent, stop)))
     scp.start()
     runtime.opened("DICOM", scp.port)
     try:
         await stop.wait()
     finally:
-        refreshing.cancel()
+        for task in tasks:
+            task.cancel()
         await asyncio.to_thread(scp.stop)
         await announcer.drain()

@@ -94,7 +94,8 @@ class Connection:
         """Make `run` abort the association and return soon; any thread."""
         self._stopping = True
         with suppress(OSError):
-            # Of the plain socket, below TLS: its reader wakes up, and can still say goodbye.
+            # Wakes the reader, which can still say goodbye. Below TLS, where the peer only sees
+            # the connection end: a TLS socket can't be used by two threads.
             socket.socket.shutdown(self._socket, socket.SHUT_RD)
 
     def _sta2_awaiting_request(self) -> State | None:
