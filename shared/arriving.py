@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from shared.disk import disk_trouble, make_folder, sync_folder
@@ -70,7 +71,8 @@ class Arriving:
     def drop(self) -> None:
         """Leave nothing behind."""
         self._close()
-        self._temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # gone, or left to `Spool.sweep_temporary`
+            self._temporary.unlink()
 
     def _write_rest(self, rest: bytes) -> None:
         # A disk that fills up takes a part first, and says so the next time.

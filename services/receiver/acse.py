@@ -6,7 +6,7 @@ presentation contexts; its threads are not used: see docs/decisions/0009.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import (
@@ -73,6 +73,15 @@ UNKNOWN_APPLICATION = Rejection("unknown-application-context", 1, 1, 2)
 UNKNOWN_CALLED_AET = Rejection("unknown-called-aet", 1, 1, 7)
 UNKNOWN_CALLING_AET = Rejection("unknown-calling-aet", 1, 1, 3)
 LIMIT_EXCEEDED = Rejection("local-limit-exceeded", 2, 3, 2)
+
+
+class Verdict(NamedTuple):
+    """What the door says of a caller."""
+
+    rejection: Rejection | None = None
+    """None: come in."""
+    identified: bool = False
+    """The user identity was checked and is right."""
 
 
 class Request:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from services.receiver.acse import UNKNOWN_CALLED_AET, Caller, Rejection
+from services.receiver.acse import UNKNOWN_CALLED_AET, Caller, Verdict
 from services.receiver.announcer import Announcer
 from services.receiver.consumer import Intake
 from services.receiver.dimse import Service
@@ -89,8 +89,8 @@ class StorageScp:
 
     # Called in the associations' threads
 
-    def _admit(self, caller: Caller) -> Rejection | None:
-        return None if caller.called_aet in self._titles else UNKNOWN_CALLED_AET
+    def _admit(self, caller: Caller) -> Verdict:
+        return Verdict(None if caller.called_aet in self._titles else UNKNOWN_CALLED_AET)
 
     def _intake(self, caller: Caller) -> Intake:
         sender = Association(

@@ -24,8 +24,8 @@ from services.receiver.acse import (
     LIMIT_EXCEEDED,
     LONGEST_REQUEST,
     Caller,
-    Rejection,
     Request,
+    Verdict,
     reject,
 )
 from services.receiver.consumer import Intake
@@ -56,8 +56,8 @@ class House:
 
     settings: Settings
     limits: Limits
-    admit: Callable[[Caller], Rejection | None]
-    """Who may associate."""
+    admit: Callable[[Caller], Verdict]
+    """Who may associate. Asked on the association's thread."""
     intake: Callable[[Caller], Intake]
     services: Mapping[str, Service]
     """Services beside storage and verification, by abstract syntax."""
@@ -118,7 +118,10 @@ class Connection:
 
     def _sta3_deciding(self) -> State | None:
         request, house = self._request, self._house
-        rejection = request.objection() or house.admit(request.caller)
+        verdict = Verdict(request.objection())
+        if verdict.rejection is None:
+            verdict = house.admit(request.caller)
+        rejection = verdict.rejection
         if rejection is None:
             self._counted = house.limits.enter(self._address)
             rejection = None if self._counted else LIMIT_EXCEEDED
@@ -127,10 +130,9 @@ class Connection:
             self._warn("association rejected", why=rejection.outcome)
             self._wire.send(reject(rejection))  # AE-8
             return self._sta13_awaiting_close
-        pdu, contexts = request.accept(house.settings.max_pdu, list(house.services))
-        self._agreement = Agreement(
-            request.caller, contexts, house.settings.max_pdu, request.longest_pdu
-        )
+        longest = house.settings.max_pdu
+        pdu, contexts = request.accept(longest, list(house.services), identified=verdict.identified)
+        self._agreement = Agreement(request.caller, contexts, longest, request.longest_pdu)
         self._wire.send(pdu)  # AE-7
         return self._sta6_data_transfer
 

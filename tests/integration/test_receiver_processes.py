@@ -1,5 +1,6 @@
 """Several receiver processes on one port, supervised."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,7 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from services.receiver.processes import supervise
+from shared.errors import StartError
 from shared.identity import MasterKey
+from shared.settings import Settings
 from tests.rawpeer import RawPeer
 from tests.servers.common import free_port, wait_for
 
@@ -110,3 +114,9 @@ def _runs(pid: int) -> bool:
     with suppress(FileNotFoundError):
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     return False
+
+
+async def test_sluse_up_is_one_process(settings: Settings) -> None:
+    several = settings.model_copy(update={"receiver_processes": 2})
+    with pytest.raises(StartError, match="`sluse up` is one process"):
+        await supervise(several, asyncio.Event(), lambda *_: None)
