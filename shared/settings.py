@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     durability: Durability = Field(
         Durability.INSTANCE,
         description="When a received image is safe from a power cut: `instance`, before the sender "
-        "hears success; `batch`, a moment later; `none`, when the system likes (docs/dicom.md).",
+        "hears success; `batch`, a moment later; `none`, when the system likes (docs/receiving.md).",
     )
     receiver_processes: int = Field(
         1, ge=1, le=64,
