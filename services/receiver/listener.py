@@ -161,8 +161,9 @@ def bound(settings: Settings, port: int, knob: str, *, shared: bool) -> socket.s
         made.bind((host, port))
     except OSError as error:
         made.close()
+        option = " (`sluse up --dicom-port`)" if knob == "DICOM_PORT" else ""
         raise StartError(
             f"port {port} for DICOM can't be used: {error.strerror}. "
-            f"Choose another with SLUSE_{knob}"
+            f"Choose another with SLUSE_{knob}{option}"
         ) from None
     return made
