@@ -18,13 +18,15 @@ class Arriving:
     Parameters
     ----------
     temporary, target
-        Paths, as `Spool.arriving` makes them.
+        Paths, as `Spool.arriving` makes them. Texts: building a `Path` costs as much as writing.
     synced
         `keep` makes content and name durable.
     """
 
-    def __init__(self, temporary: Path, target: Path, *, synced: bool) -> None:
+    def __init__(self, temporary: str, target: str, *, synced: bool) -> None:
         self._temporary, self._target, self._synced = temporary, target, synced
+        self.size = 0
+        """Bytes written so far."""
         with disk_trouble():
             self._descriptor = os.open(temporary, _FLAGS, 0o666)
         self._open = True
@@ -39,9 +41,10 @@ class Arriving:
         """
         try:
             with disk_trouble():
-                written = os.writev(self._descriptor, parts)
-                if written != sum(map(len, parts)):
+                written, size = os.writev(self._descriptor, parts), sum(map(len, parts))
+                if written < size:
                     self._write_rest(b"".join(parts)[written:])
+                self.size += size
         except BaseException:
             self.drop()
             raise
@@ -59,20 +62,26 @@ class Arriving:
                 if self._synced:
                     os.fdatasync(self._descriptor)
                 self._close()
-                make_folder(self._target.parent)
-                self._temporary.replace(self._target)
+                self._rename()
         except BaseException:
             self.drop()
             raise
         if self._synced:
             with disk_trouble():
-                sync_folder(self._target.parent)
+                sync_folder(Path(self._target).parent)
 
     def drop(self) -> None:
         """Leave nothing behind."""
         self._close()
         with suppress(OSError):  # gone, or left to `Spool.sweep_temporary`
-            self._temporary.unlink()
+            Path(self._temporary).unlink()
+
+    def _rename(self) -> None:
+        try:
+            os.replace(self._temporary, self._target)  # noqa: PTH105
+        except FileNotFoundError:
+            make_folder(Path(self._target).parent)
+            os.replace(self._temporary, self._target)  # noqa: PTH105
 
     def _write_rest(self, rest: bytes) -> None:
         # A disk that fills up takes a part first, and says so the next time.

@@ -85,8 +85,8 @@ class Settings(BaseSettings):
     )
     durability: Durability = Field(
         Durability.INSTANCE,
-        description="When a received image is safe from a power cut: `instance`, before the sender "
-        "hears success; `batch`, a moment later; `none`, when the system likes (docs/receiving.md).",
+        description="When a received image survives a power cut: `instance`, before the sender "
+        "hears success; `batch`, a moment later; `none`, any time later (docs/receiving.md).",
     )
     receiver_processes: int = Field(
         1, ge=1, le=64,

@@ -67,6 +67,7 @@ class Spool:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._tmp = str(root / "tmp")
 
     def prepare(self) -> None:
         """Make the folders and try whether they can be written.
@@ -157,7 +158,8 @@ class Spool:
         Retry
             The disk is full or broken.
         """
-        return Arriving(self._temporary(), self.path(key), synced=synced)
+        temporary = f"{self._tmp}/{uuid.uuid4().hex}"
+        return Arriving(temporary, f"{self._root}/{_checked(key)}", synced=synced)
 
     def sync(self, keys: Iterable[str]) -> None:
         """Make files durable, content and name; a file that has moved on is fine.

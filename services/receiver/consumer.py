@@ -87,7 +87,7 @@ class _Image:
 
     def __init__(self, intake: Intake, key: str, file: Arriving) -> None:
         self._intake, self._key, self._file = intake, key, file
-        self._size = 0
+        self._head = file.size
         self._refused: Refused | None = None
 
     def write(self, parts: Sequence[memoryview]) -> None:
@@ -98,7 +98,6 @@ class _Image:
         except Retry as error:
             # The association goes on: the rest of this data set is read and dropped.
             self._refused = self._intake.refuse(error)
-        self._size += sum(map(len, parts))
 
     def finish(self) -> Answer | None:
         if self._refused is None:
@@ -107,7 +106,7 @@ class _Image:
             except Retry as error:
                 self._refused = self._intake.refuse(error)
             else:
-                return self._intake.stored(self._key, self._size)
+                return self._intake.stored(self._key, self._file.size - self._head)
         return self._refused.finish()
 
     def cancel(self) -> None:
