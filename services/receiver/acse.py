@@ -28,6 +28,7 @@ from shared.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAM
 LONGEST_REQUEST = 1 << 20
 """Bytes of an A-ASSOCIATE-RQ PDU; 128 contexts of 40 transfer syntaxes each take a third."""
 
+_SHORTEST_PDU = 64  # what a sender must take for us to answer in a sane number of PDUs
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
 _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 
@@ -126,7 +127,7 @@ class Request:
             return UNKNOWN_APPLICATION
         ids = [context.context_id for context in self.contexts]
         # Ids are odd and below 256: who proposes more than 128 contexts must repeat some.
-        if not ids or len(set(ids)) < len(ids):
+        if not ids or len(set(ids)) < len(ids) or 0 < self.longest_pdu < _SHORTEST_PDU:
             return BAD_REQUEST
         return None if all(one.transfer_syntax for one in self.contexts) else BAD_REQUEST
 

@@ -1,10 +1,14 @@
 """What is negotiated, how many may come at once, and what is plugged in beside storage."""
 
+import os
 import socket
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,7 @@ from shared.errors import Reason
 from shared.events import InstanceReceived
 from shared.ledger.tables import Instance, Quarantine
 from shared.runtime import Runtime
+from tests.corpus import read
 from tests.helpers import handle, received_consumer, rows
 from tests.rawpeer import (
     CT,
@@ -42,6 +47,7 @@ from tests.rawpeer import (
     until,
 )
 from tests.servers import dcmtk
+from tests.servers.orthanc import Orthanc
 from tests.wire import association, encoded, store_raw
 
 IMPLICIT, JPEG, HTJ2K = (
@@ -351,3 +357,38 @@ async def _catalogue(runtime: Runtime, scp: Receiver) -> None:
         with runtime.spool.writing(key) as file:
             file.write(path.read_bytes())
         await handle(received_consumer(runtime), InstanceReceived(keys=(key,)))
+
+
+# Senders as they are
+
+
+def test_a_sender_under_nagles_algorithm_is_not_slowed_down(scp: Receiver, tmp_path: Path) -> None:
+    for number, image in enumerate(Maker(1, size=64).ct(60).instances):
+        image.save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
+    as_debian_has_it = {name: value for name, value in os.environ.items() if name != "TCP_NODELAY"}
+    command = ["dcmsend", "-aec", "SLUSE", "127.0.0.1", str(scp.port), "+sd", str(tmp_path)]
+    began = time.monotonic()
+    subprocess.run(command, check=True, env=as_debian_has_it, capture_output=True)
+    # Each image waits 40 ms for an acknowledgement that the system delays: 2.4 s.
+    assert time.monotonic() - began < 1.5
+    assert len(scp.files) == 60
+
+
+def test_orthanc_as_the_sender(scp: Receiver, research_pacs: Orthanc) -> None:
+    images = Maker(77, size=32).ct(5).instances
+    ids = []
+    for image in images:
+        encoded_file = BytesIO()
+        image.save_as(encoded_file, enforce_file_format=True)
+        ids.append(research_pacs.send("POST", "instances", encoded_file.getvalue())["ID"])
+    research_pacs.send(
+        "PUT", "modalities/sluse", {"AET": "SLUSE", "Host": "127.0.0.1", "Port": scp.port}
+    )
+    try:
+        done = research_pacs.send("POST", "modalities/sluse/store", ids)
+        assert (done["InstancesCount"], done["FailedInstancesCount"]) == (5, 0)
+    finally:
+        for one in ids:
+            research_pacs.delete_instance(one)
+    received = {read(path).SOPInstanceUID: read(path).PixelData for path in scp.files}
+    assert received == {image.SOPInstanceUID: image.PixelData for image in images}

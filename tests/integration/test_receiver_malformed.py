@@ -97,6 +97,7 @@ def test_a_request_that_dribbles_ends_too(scp: Receiver) -> None:
 @pytest.mark.parametrize(
     ("request_", "answer"),
     [
+        (request_pdu().replace(b"\0\x04\0\0\x40\0", b"\0\x04\0\0\0\x06"), (1, 1, 1)),  # 6 bytes
         (request_pdu(called="NOBODY"), (1, 1, 7)),
         (request_pdu().replace(b"1.2.840.10008.3.1.1.1", b"1.2.840.10008.3.1.1.2"), (1, 1, 2)),
         (request_pdu()[:6] + b"\0\2" + request_pdu()[8:], (1, 2, 2)),

@@ -220,6 +220,19 @@ def test_garbage_on_the_tls_port_harms_nobody(server: Receiver, hospital: Hospit
 # What can't be used is said at the start
 
 
+def test_a_tls_port_in_use_leaves_the_other_port_free(
+    tmp_path: Path, hospital: Hospital, unused_tcp_port: int
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        knobs = hospital.knobs(mutual=False) | {
+            "dicom_tls_port": taken.getsockname()[1], "dicom_port": unused_tcp_port
+        }  # fmt: skip
+        with pytest.raises(StartError, match="SLUSE_DICOM_TLS_PORT"), receiver(tmp_path, **knobs):
+            pass
+    with socket.create_server(("127.0.0.1", unused_tcp_port)):
+        pass
+
+
 def test_a_key_that_does_not_fit_is_told(tmp_path: Path, hospital: Hospital) -> None:
     knobs = hospital.knobs(mutual=False)
     for wrong in (hospital.modality.key, tmp_path / "missing.key", hospital.image):

@@ -36,6 +36,12 @@ class Orthanc:
         """The stored file of an instance."""
         return self._request("GET", f"instances/{orthanc_id}/file").content
 
+    def send(self, method: str, path: str, content: bytes | list[Any] | dict[str, Any]) -> Any:
+        """Send bytes or JSON to a REST resource; what it answers, if it does."""
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        answer = self._request(method, path, content=body)
+        return answer.json() if answer.content else None
+
     def delete_instance(self, orthanc_id: str) -> None:
         """Delete an instance, and what it was the last one of."""
         self._request("DELETE", f"instances/{orthanc_id}")
