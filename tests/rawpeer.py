@@ -18,8 +18,8 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import build_context
 
-from services.receiver.dimse import Service, encode
 from services.receiver.scp import StorageScp
+from shared.dimse.messages import Service, encode
 from shared.settings import Settings, embedded
 from shared.spool import Spool
 

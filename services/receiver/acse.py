@@ -21,8 +21,8 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import PresentationContext, build_context, negotiate_unrestricted
 from pynetdicom.sop_class import Verification
 
-from services.receiver.dimse import Context
-from services.receiver.pdu import Abort
+from shared.dimse.messages import Context
+from shared.dimse.pdu import Abort
 from shared.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 LONGEST_REQUEST = 1 << 20

@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from services.receiver.announcer import Announcer
-from services.receiver.dimse import (
+from services.receiver.sinks import Dropped, Sink
+from shared import telemetry
+from shared.arriving import Arriving
+from shared.clock import now
+from shared.dimse.messages import (
     INVALID_SOP_INSTANCE,
     OUT_OF_RESOURCES,
     PROCESSING_FAILURE,
     SUCCESS,
     Answer,
 )
-from services.receiver.sinks import Dropped, Sink
-from shared import telemetry
-from shared.arriving import Arriving
-from shared.clock import now
 from shared.errors import Reason, Retry
 from shared.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_usable_uid
 from shared.settings import Durability

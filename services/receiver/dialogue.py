@@ -7,7 +7,9 @@ from pynetdicom.sop_class import Verification
 
 from services.receiver.acse import Caller
 from services.receiver.consumer import Intake, Refused
-from services.receiver.dimse import (
+from services.receiver.sinks import Dropped, Kept, Sink
+from shared import telemetry
+from shared.dimse.messages import (
     AFFECTED_SOP_CLASS_UID,
     AFFECTED_SOP_INSTANCE_UID,
     C_CANCEL_RQ,
@@ -27,9 +29,7 @@ from services.receiver.dimse import (
     Service,
     response,
 )
-from services.receiver.pdu import Abort, ProviderAbort, Wire, data_pdus
-from services.receiver.sinks import Dropped, Kept, Sink
-from shared import telemetry
+from shared.dimse.pdu import Abort, ProviderAbort, Wire, data_pdus
 from shared.identity import is_usable_uid
 
 log = telemetry.logger("receiver")

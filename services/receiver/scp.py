@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from services.receiver.acse import UNKNOWN_CALLED_AET, Caller, Verdict
 from services.receiver.announcer import Announcer
 from services.receiver.consumer import Intake
-from services.receiver.dimse import Service
 from services.receiver.limits import Limits
 from services.receiver.listener import Listener
 from services.receiver.titles import CalledTitles
 from services.receiver.tls import Certificates
 from services.receiver.upper_layer import House
 from shared.clock import now
+from shared.dimse.messages import Service
 from shared.settings import Settings
 from shared.spool import Association, Spool
 

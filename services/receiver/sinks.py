@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from services.receiver.dimse import (
+from shared import telemetry
+from shared.dimse.messages import (
     PROCESSING_FAILURE,
     RESOURCE_LIMITATION,
     Answer,
@@ -12,7 +13,6 @@ from services.receiver.dimse import (
     Message,
     Service,
 )
-from shared import telemetry
 
 log = telemetry.logger("receiver")
 

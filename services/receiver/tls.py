@@ -5,13 +5,11 @@ import threading
 from pathlib import Path
 
 from shared import telemetry
+from shared.dimse.tls import CIPHERS
 from shared.errors import StartError
 from shared.settings import Settings
 
 log = telemetry.logger("receiver")
-
-# RFC 9325 4.2: forward secrecy and authenticated encryption. TLS 1.3 has nothing else.
-_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 class Certificates:
@@ -64,7 +62,7 @@ class Certificates:
             raise FileNotFoundError
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_ciphers(_CIPHERS)
+        context.set_ciphers(CIPHERS)
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
         # A key under a passphrase would ask for it on the terminal.
         context.load_cert_chain(self._certificate, self._key, password=lambda: "")

@@ -30,9 +30,10 @@ from services.receiver.acse import (
 )
 from services.receiver.consumer import Intake
 from services.receiver.dialogue import Agreement, Dialogue
-from services.receiver.dimse import Service
 from services.receiver.limits import Limits
-from services.receiver.pdu import (
+from shared import telemetry
+from shared.dimse.messages import Service
+from shared.dimse.pdu import (
     Abort,
     Lost,
     PduType,
@@ -42,7 +43,6 @@ from services.receiver.pdu import (
     abort_pdu,
     release_pdu,
 )
-from shared import telemetry
 from shared.settings import Settings
 
 log = telemetry.logger("receiver")

@@ -27,7 +27,7 @@ from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import _STORAGE_CLASSES
 
 from demo.phantoms import Maker
-from services.receiver.dimse import Answer, Channel, Message, Service, encode, response
+from shared.dimse.messages import Answer, Channel, Message, Service, encode, response
 from shared.errors import Reason
 from shared.events import InstanceReceived
 from shared.ledger.tables import Instance, Quarantine

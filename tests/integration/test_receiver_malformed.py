@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from services.receiver.dimse import encode
+from shared.dimse.messages import encode
 from tests.rawpeer import (
     ABORT,
     CT,

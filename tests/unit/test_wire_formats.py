@@ -15,9 +15,9 @@ from pynetdicom.pdu_primitives import UserIdentityNegotiation
 
 from services.receiver.acse import Identity, Request, Verdict
 from services.receiver.consumer import head
-from services.receiver.dimse import Answer, Command, encode, response
 from services.receiver.limits import Limits
-from services.receiver.pdu import Abort, ProviderAbort, abort_pdu, data_pdus, release_pdu
+from shared.dimse.messages import Answer, Command, encode, response
+from shared.dimse.pdu import Abort, ProviderAbort, abort_pdu, data_pdus, release_pdu
 from shared.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from tests.rawpeer import CT, EXPLICIT, request_pdu, store_command
 
