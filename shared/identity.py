@@ -44,6 +44,11 @@ def is_legal_uid(uid: str) -> bool:
     return len(uid) <= 64 and _LEGAL_UID.fullmatch(uid) is not None
 
 
+def printable_title(title: str) -> str:
+    """An AE title for people to read; what does not look like a device's name stays out of it."""
+    return title if re.fullmatch(r"[A-Za-z0-9 ._-]{1,16}", title) else "(unusual characters)"
+
+
 def is_usable_uid(uid: str) -> bool:
     """Whether `uid` can identify a received object: as `is_legal_uid`, leading zeros forgiven."""
     return len(uid) <= 64 and _USABLE_UID.fullmatch(uid) is not None

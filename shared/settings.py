@@ -26,6 +26,15 @@ class Durability(StrEnum):
     NONE = "none"
 
 
+class PeerPolicy(StrEnum):
+    """Who may send."""
+
+    OPEN = "open"
+    """Everybody, but who must show a password."""
+    LISTED = "listed"
+    """Only those who were entered."""
+
+
 class Settings(BaseSettings):
     """The settings of a service."""
 
@@ -79,6 +88,10 @@ class Settings(BaseSettings):
     )
     network_timeout: Seconds = Field(
         60, description="Idle time after which an association is given up."
+    )
+    peers: PeerPolicy = Field(
+        PeerPolicy.OPEN,
+        description="Who may send: `open`, everybody, or `listed`, only those entered as peers.",
     )
     artim_timeout: Seconds = Field(
         30, description="Longest wait for a sender to ask for an association, or to hang up."

@@ -18,8 +18,11 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import build_context
 
+from services.receiver.acse import Caller, Rejection
+from services.receiver.door import Door
 from services.receiver.scp import StorageScp
 from shared.dimse.messages import Service, encode
+from shared.ledger import Ledger
 from shared.settings import Settings, embedded
 from shared.spool import Spool
 
@@ -157,11 +160,12 @@ class Receiver:
 
     def __init__(self, settings: Settings, services: Sequence[Service] = ()) -> None:
         self.settings, self.ended, self._keys = settings, [], []  # type: ignore[var-annotated]
+        self.refused: list[tuple[str, str]] = []
         self.spool = Spool(settings.spool_path)
         self.spool.prepare()
-        titles: Any = {"SLUSE"}
+        door = Door("SLUSE", settings.peers, Ledger(settings))
         announcer: Any = self
-        self.scp = StorageScp(settings, self.spool, announcer, titles, services)
+        self.scp = StorageScp(settings, self.spool, announcer, door, self.refuse, services)
         self.port = self.scp.port
 
     def stored(self, _association_id: str, key: str) -> None:
@@ -169,6 +173,9 @@ class Receiver:
 
     def closed(self, association_id: str) -> None:
         self.ended.append(association_id)
+
+    def refuse(self, caller: Caller, rejection: Rejection) -> None:
+        self.refused.append((caller.calling_aet, rejection.outcome))
 
     @property
     def files(self) -> list[Path]:

@@ -11,10 +11,12 @@ from services.api.dead_letters.endpoints import router as dead_letters
 from services.api.dependencies import RuntimeDep
 from services.api.destinations.endpoints import router as destinations
 from services.api.participants.endpoints import router as participants
+from services.api.peers.endpoints import router as peers
 from services.api.pipeline.endpoints import router as pipeline
 from services.api.projects.endpoints import router as projects
 from services.api.quarantine.endpoints import router as quarantine
 from services.api.recalls.endpoints import router as recalls
+from services.api.refusals.endpoints import router as refusals
 from services.api.routing_rules.endpoints import router as routing_rules
 from services.api.series.endpoints import router as series
 from services.api.studies.endpoints import router as studies
@@ -65,6 +67,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     for router in (
         pipeline, projects, destinations, routing_rules, studies, transfers, quarantine,
         dead_letters, recalls, series, participants, comparisons, coupling_lists,
+        peers, refusals,
     ):  # fmt: skip
         api.include_router(router)
     app.include_router(api)

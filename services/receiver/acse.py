@@ -73,6 +73,7 @@ UNKNOWN_PROTOCOL = Rejection("unknown-protocol-version", 1, 2, 2)
 UNKNOWN_APPLICATION = Rejection("unknown-application-context", 1, 1, 2)
 UNKNOWN_CALLED_AET = Rejection("unknown-called-aet", 1, 1, 7)
 UNKNOWN_CALLING_AET = Rejection("unknown-calling-aet", 1, 1, 3)
+NOT_IDENTIFIED = Rejection("not-identified", 1, 1, 1)  # PS3.8 has no reason of its own for it
 LIMIT_EXCEEDED = Rejection("local-limit-exceeded", 2, 3, 2)
 
 

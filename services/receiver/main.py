@@ -4,8 +4,9 @@ import asyncio
 
 from services.receiver import processes
 from services.receiver.announcer import Announcer
+from services.receiver.door import Door
+from services.receiver.refusals import Refusals
 from services.receiver.scp import StorageScp
-from services.receiver.titles import CalledTitles
 from shared import telemetry
 from shared.errors import Retry
 from shared.runtime import Runtime
@@ -19,19 +20,23 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     settings = runtime.settings
     if settings.receiver_processes > 1:
         return await processes.supervise(settings, stop, runtime.opened)
-    titles = CalledTitles(settings.ae_title, runtime.ledger)
+    door = Door(settings.ae_title, settings.peers, runtime.ledger)
+    refusals = Refusals(runtime.ledger)
     announcer = Announcer(
         runtime.bus,
         runtime.spool,
         settings.flush_after,
         syncing=settings.durability is Durability.BATCH,
     )
-    scp = StorageScp(settings, runtime.spool, announcer, titles)
+    scp = StorageScp(settings, runtime.spool, announcer, door, refusals.add)
     try:
-        await titles.refresh()
+        await door.refresh()
     except Retry as error:
         log.warning("starting with Sluse's own AE title only", reason=error.reason)
-    tasks = [asyncio.create_task(titles.keep_fresh(settings.ae_refresh))]
+    tasks = [
+        asyncio.create_task(door.keep_fresh(settings.ae_refresh)),
+        asyncio.create_task(refusals.keep_writing()),
+    ]
     if settings.receiver_parent:
         tasks.append(asyncio.create_task(processes.end_with(settings.receiver_parent, stop)))
     scp.start()

@@ -1,13 +1,13 @@
 """Storage and Verification SCP (PS3.4 annexes A and B): the ports, and who may come in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from services.receiver.acse import UNKNOWN_CALLED_AET, Caller, Verdict
+from services.receiver.acse import Caller, Rejection
 from services.receiver.announcer import Announcer
 from services.receiver.consumer import Intake
+from services.receiver.door import Door
 from services.receiver.limits import Limits
 from services.receiver.listener import Listener
-from services.receiver.titles import CalledTitles
 from services.receiver.tls import Certificates
 from services.receiver.upper_layer import House
 from shared.clock import now
@@ -26,6 +26,8 @@ class StorageScp:
 
     Parameters
     ----------
+    refused
+        Told of every association that is rejected; called in the associations' threads.
     services
         DIMSE services beside storage and verification.
 
@@ -40,15 +42,17 @@ class StorageScp:
         settings: Settings,
         spool: Spool,
         announcer: Announcer,
-        titles: CalledTitles,
+        door: Door,
+        refused: Callable[[Caller, Rejection], None],
         services: Sequence[Service] = (),
     ) -> None:
         self._settings, self._spool = settings, spool
-        self._announcer, self._titles = announcer, titles
+        self._announcer = announcer
         house = House(
             settings,
             Limits(settings.max_associations, settings.max_associations_per_peer),
-            self._admit,
+            door.verdict,
+            refused,
             self._intake,
             {service.abstract_syntax: service for service in services},
         )
@@ -88,9 +92,6 @@ class StorageScp:
         return [one for one in (self._plain, self._tls) if one is not None]
 
     # Called in the associations' threads
-
-    def _admit(self, caller: Caller) -> Verdict:
-        return Verdict(None if caller.called_aet in self._titles else UNKNOWN_CALLED_AET)
 
     def _intake(self, caller: Caller) -> Intake:
         sender = Association(

@@ -13,7 +13,6 @@ Each state is a method that does what the state is for and returns the next one.
 (AE-6, AA-8) are those of PS3.8 tables 9-6 to 9-9.
 """
 
-import re
 import socket
 import struct
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ from services.receiver.acse import (
     LIMIT_EXCEEDED,
     LONGEST_REQUEST,
     Caller,
+    Rejection,
     Request,
     Verdict,
     reject,
@@ -43,6 +43,7 @@ from shared.dimse.pdu import (
     abort_pdu,
     release_pdu,
 )
+from shared.identity import printable_title
 from shared.settings import Settings
 
 log = telemetry.logger("receiver")
@@ -58,6 +59,8 @@ class House:
     limits: Limits
     admit: Callable[[Caller], Verdict]
     """Who may associate. Asked on the association's thread."""
+    refused: Callable[[Caller, Rejection], None]
+    """Told of everybody who was rejected."""
     intake: Callable[[Caller], Intake]
     services: Mapping[str, Service]
     """Services beside storage and verification, by abstract syntax."""
@@ -127,6 +130,7 @@ class Connection:
             rejection = None if self._counted else LIMIT_EXCEEDED
         if rejection is not None:
             telemetry.ASSOCIATIONS.labels(rejection.outcome).inc()
+            house.refused(request.caller, rejection)
             self._warn("association rejected", why=rejection.outcome)
             self._wire.send(reject(rejection))  # AE-8
             return self._sta13_awaiting_close
@@ -209,11 +213,6 @@ class Connection:
         """Log something that an administrator may have to mend."""
         if hasattr(self, "_request"):
             caller = self._request.caller
-            details["calling"] = _printable(caller.calling_aet)
-            details["called"] = _printable(caller.called_aet)
+            details["calling"] = printable_title(caller.calling_aet)
+            details["called"] = printable_title(caller.called_aet)
         log.warning(what, peer=self._address, **details)
-
-
-def _printable(title: str) -> str:
-    """An AE title for the log; what does not look like a device's name stays out of it."""
-    return title if re.fullmatch(r"[A-Za-z0-9 ._-]{1,16}", title) else "(unusual characters)"

@@ -15,8 +15,9 @@ from structlog.testing import capture_logs
 
 from demo.phantoms import Maker
 from services.receiver.announcer import Announcer
+from services.receiver.door import Door
+from services.receiver.refusals import Refusals
 from services.receiver.scp import StorageScp
-from services.receiver.titles import CalledTitles
 from shared.bus import CLASSIFIER_RECEIVED, Message
 from shared.events import AssociationClosed, InstanceReceived
 from shared.ledger.tables import Project, core
@@ -29,14 +30,16 @@ from tests.wire import association, encoded, store_raw
 
 
 @pytest.fixture
-async def titles(runtime: Runtime) -> CalledTitles:
-    return CalledTitles("SLUSE", runtime.ledger)
+async def door(runtime: Runtime) -> Door:
+    return Door("SLUSE", runtime.settings.peers, runtime.ledger)
 
 
 @pytest.fixture
-async def scp(runtime: Runtime, titles: CalledTitles) -> AsyncIterator[StorageScp]:
+async def scp(runtime: Runtime, door: Door) -> AsyncIterator[StorageScp]:
     announcer = Announcer(runtime.bus, runtime.spool, flush_after=0.05)
-    running = StorageScp(runtime.settings, runtime.spool, announcer, titles)
+    running = StorageScp(
+        runtime.settings, runtime.spool, announcer, door, Refusals(runtime.ledger).add
+    )
     running.start()
     yield running
     await asyncio.to_thread(running.stop)
@@ -195,14 +198,14 @@ async def test_an_unknown_called_ae_title_is_rejected_with_the_right_reason(
 
 
 async def test_projects_have_ae_titles_while_they_are_active(
-    runtime: Runtime, scp: StorageScp, titles: CalledTitles
+    runtime: Runtime, scp: StorageScp, door: Door
 ) -> None:
     await make_project(runtime, "BICAM")
-    await titles.refresh()
+    await door.refresh()
     await run("echoscu", "-aec", "BICAM", "127.0.0.1", scp.port)
     async with runtime.ledger.transaction() as connection:
         await connection.execute(update(core(Project)).values(state="closed"))
-    await titles.refresh()
+    await door.refresh()
     done = await run("echoscu", "-aec", "BICAM", "127.0.0.1", scp.port, check=False)
     assert done.returncode != 0
 

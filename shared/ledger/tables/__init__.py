@@ -13,6 +13,7 @@ from shared.ledger.tables.images import (
     Study,
     StudyAssociation,
 )
+from shared.ledger.tables.network import Peer, Refusal
 from shared.ledger.tables.projects import (
     Coupling,
     CouplingEntry,
@@ -45,9 +46,11 @@ __all__ = [
     "Finding",
     "Instance",
     "Participant",
+    "Peer",
     "Project",
     "Quarantine",
     "Recall",
+    "Refusal",
     "Release",
     "RoutingRule",
     "SentTo",

@@ -1,0 +1,73 @@
+"""The pages of the routing rules. They show no identities."""
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from services.api.dependencies import PathId, RuntimeDep
+from services.api.paging import Page
+from services.api.routing_rules import service as rules
+from services.api.routing_rules.applying import apply_whole
+from services.api.routing_rules.schemas import RoutingRuleRead, Tried
+from services.api.routing_rules.trying import try_rule
+from services.api.web.templating import templates
+
+_SHOWN = 15
+
+
+async def list_rules(request: Request, runtime: RuntimeDep) -> HTMLResponse:
+    """The routing rules."""
+    async with runtime.ledger.session() as session:
+        found = await rules.every(session)
+    return templates.TemplateResponse(request, "rules.html", {"rules": found})
+
+
+async def show_rule(
+    request: Request,
+    rule_id: PathId,
+    runtime: RuntimeDep,
+    taken: int | None = None,
+    refused: int = 0,
+) -> HTMLResponse:
+    """A rule, and what it would do with what is here."""
+    async with runtime.ledger.session() as session:
+        read, rule = await rules.read(session, rule_id), await rules.get(session, rule_id)
+    master_key = await runtime.load_master_key()
+
+    async def tried(takes: bool) -> Page[Tried]:
+        return await try_rule(
+            runtime.ledger, rule, master_key, takes=takes, limit=_SHOWN, after=None
+        )
+
+    context = {
+        "rule": read,
+        "takes": await tried(True),
+        "leaves": await tried(False),
+        "taken": taken,
+        "refused": refused,
+    }
+    return templates.TemplateResponse(request, "rule.html", context)
+
+
+async def apply_rule(rule_id: PathId, runtime: RuntimeDep) -> RedirectResponse:
+    """Apply a rule to what is here, and show what that did."""
+    applied = await apply_whole(runtime, rule_id)
+    return RedirectResponse(
+        f"/rules/{rule_id}?taken={applied.taken}&refused={applied.refused}", status_code=303
+    )
+
+
+def _in_words(rule: RoutingRuleRead) -> str:
+    """What a rule asks for, as a person reads it."""
+    titles = [("sent to", rule.called_aet), ("sent by", rule.calling_aet)]
+    patterns = [
+        ("the patient id begins like", rule.patient_id_pattern),
+        ("the patient's name begins like", rule.patient_name_pattern),
+    ]
+    either = [
+        " or ".join(f"{words} {value}" for words, value in some if value)
+        for some in (titles, patterns)
+    ]
+    return ", and ".join(either)
+
+
+templates.env.filters["in_words"] = _in_words

@@ -1,0 +1,139 @@
+"""Who may come in: called AE titles, listed senders, passwords.
+
+Kept up to date from the ledger, and asked by the associations' threads.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from sqlalchemy import select
+
+from services.receiver.acse import (
+    NOT_IDENTIFIED,
+    UNKNOWN_CALLED_AET,
+    UNKNOWN_CALLING_AET,
+    Caller,
+    Identity,
+    Verdict,
+)
+from shared import passwords, telemetry
+from shared.errors import Retry
+from shared.ledger import Ledger
+from shared.ledger.states import ProjectState
+from shared.ledger.tables import Peer, Project, RoutingRule, core
+from shared.settings import PeerPolicy
+
+log = telemetry.logger("receiver")
+
+_PASSCODE = 2  # user identity type: user name and passcode (PS3.7 D.3.3.7.1)
+_peer, _project, _rule = core(Peer), core(Project), core(RoutingRule)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A sender that was entered."""
+
+    calling_aet: str | None
+    network: IPv4Network | IPv6Network | None
+    username: str | None = None
+    password_hash: str = field(default="", repr=False)
+
+    def is_caller(self, caller: Caller) -> bool:
+        """Whether it is the one who calls."""
+        if self.calling_aet not in (None, caller.calling_aet):
+            return False
+        if self.network is None:
+            return True
+        try:
+            # `in` is False for addresses of the other kind; link-local ones have a zone.
+            return ip_address(caller.address.partition("%")[0]) in self.network
+        except ValueError:
+            return False
+
+    def knows(self, identity: Identity | None) -> bool:
+        """Whether the caller shows the name and password that this sender must."""
+        if self.username is None:
+            return True
+        if identity is None or identity.kind != _PASSCODE:
+            return False
+        named = identity.primary == self.username.encode()
+        # Looked at in any case: how long it takes tells nothing about names.
+        return passwords.fits(identity.secondary, self.password_hash) and named
+
+
+@dataclass(frozen=True)
+class Guests:
+    """Whom the door lets in, as the ledger said last."""
+
+    titles: frozenset[str]
+    """The AE titles that Sluse answers to."""
+    listed: tuple[Listed, ...] = ()
+
+    def verdict(self, caller: Caller, policy: PeerPolicy) -> Verdict:
+        """Whether a caller is let in."""
+        if caller.called_aet not in self.titles:
+            return Verdict(UNKNOWN_CALLED_AET)
+        entries = [one for one in self.listed if one.is_caller(caller)]
+        if not entries:
+            return Verdict(UNKNOWN_CALLING_AET if policy is PeerPolicy.LISTED else None)
+        if any(one.username is None for one in entries):
+            return Verdict()
+        if any(one.knows(caller.identity) for one in entries):
+            return Verdict(identified=True)
+        return Verdict(NOT_IDENTIFIED)
+
+
+class Door:
+    """Kept fresh from the ledger."""
+
+    def __init__(self, own_title: str, policy: PeerPolicy, ledger: Ledger) -> None:
+        self._own, self._policy, self._ledger = own_title, policy, ledger
+        self._guests = Guests(frozenset({own_title}))
+
+    def verdict(self, caller: Caller) -> Verdict:
+        """Whether a caller is let in; any thread."""
+        return self._guests.verdict(caller, self._policy)
+
+    async def refresh(self) -> None:
+        """Read from the ledger who is let in.
+
+        Raises
+        ------
+        Retry
+            The database is away.
+        """
+        async with self._ledger.reading() as connection:
+            projects = await connection.scalars(
+                select(_project.c.code).where(_project.c.state == ProjectState.ACTIVE)
+            )
+            rules = await connection.scalars(
+                select(_rule.c.called_aet).where(_rule.c.enabled, _rule.c.called_aet.is_not(None))
+            )
+            peers = await connection.execute(
+                select(
+                    _peer.c.calling_aet,
+                    _peer.c.addresses,
+                    _peer.c.username,
+                    _peer.c.password_hash,
+                ).where(_peer.c.enabled)
+            )
+            self._guests = Guests(
+                frozenset({self._own, *projects, *rules}), tuple(_listed(peers.all()))
+            )
+
+    async def keep_fresh(self, every: float) -> None:
+        """Refresh every `every` seconds, for ever; without the database the last word counts."""
+        while True:
+            try:
+                await self.refresh()
+            except Retry as error:
+                log.warning("who may send is not refreshed", reason=error.reason)
+            await asyncio.sleep(every)
+
+
+def _listed(rows: Iterable[tuple[str | None, str, str | None, str]]) -> Iterable[Listed]:
+    for calling_aet, addresses, username, password_hash in rows:
+        network = ip_network(addresses, strict=False) if addresses else None
+        yield Listed(calling_aet, network, username, password_hash)

@@ -1,0 +1,43 @@
+"""Who may send, and who was not let in."""
+
+from datetime import datetime
+
+from sqlalchemy import UniqueConstraint, true
+from sqlmodel import Field, SQLModel
+
+from shared.ledger.columns import row_id
+from shared.ledger.tables.base import moment
+
+
+class Peer(SQLModel, table=True):
+    """A sender that is let in, where only listed ones are, or that must say a password."""
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    name: str = Field(max_length=64, unique=True)
+    calling_aet: str | None = Field(default=None, max_length=16)
+    """Its calling AE title; None for any."""
+    addresses: str = Field(default="", max_length=64, sa_column_kwargs={"server_default": ""})
+    """The network that it sends from (`10.1.2.0/24`); empty for any."""
+    username: str | None = Field(default=None, max_length=64)
+    """User name that it must show (PS3.7 D.3.3.7); None where it need not show any."""
+    password_hash: str = Field(default="", max_length=200, sa_column_kwargs={"server_default": ""})
+    """Of `shared.passwords`."""
+    enabled: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
+    created_at: datetime = moment()
+
+
+class Refusal(SQLModel, table=True):
+    """An association that was rejected, and how often. Old ones are forgotten."""
+
+    __table_args__ = (UniqueConstraint("calling_aet", "called_aet", "peer_address", "reason"),)
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    calling_aet: str = Field(max_length=24)
+    """What does not look like an AE title is stored as `(unusual characters)`."""
+    called_aet: str = Field(max_length=24)
+    peer_address: str = Field(max_length=64)
+    reason: str = Field(max_length=32)
+    """The outcome that the metrics count it as."""
+    times: int = 1
+    first_at: datetime = moment()
+    last_at: datetime = moment(index=True)
