@@ -30,6 +30,7 @@ LONGEST_REQUEST = 1 << 20
 
 _SHORTEST_PDU = 64  # what a sender must take for us to answer in a sane number of PDUs
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
+_LEGIBLE = bytes(one if 0x20 <= one < 0x7F and one != ord("\\") else ord("?") for one in range(256))
 _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 
 
@@ -98,7 +99,7 @@ class Request:
     def __init__(self, pdu: bytes, address: str) -> None:
         try:
             decoded = A_ASSOCIATE_RQ()
-            decoded.decode(pdu)
+            decoded.decode(pdu[:10] + _title(pdu[10:26]) + _title(pdu[26:42]) + pdu[42:])
             self._primitive: Any = decoded.to_primitive()
             self._version: int = decoded.protocol_version
             self._items: list[Any] = self._primitive.user_information
@@ -197,6 +198,12 @@ def reject(rejection: Rejection) -> bytes:
     answer.result, answer.result_source = rejection.result, rejection.source
     answer.diagnostic = rejection.reason
     return _encoded(A_ASSOCIATE_RJ, answer)
+
+
+def _title(field: bytes) -> bytes:
+    """An AE title that pynetdicom reads: a letter beyond ASCII, say, is no reason for an abort."""
+    legible = field.replace(b"\0", b" ").translate(_LEGIBLE)
+    return legible if legible.strip() else b"?".ljust(len(field))
 
 
 def _encoded(kind: Any, primitive: A_ASSOCIATE) -> bytes:

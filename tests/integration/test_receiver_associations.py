@@ -35,6 +35,7 @@ from shared.runtime import Runtime
 from tests.corpus import read
 from tests.helpers import handle, received_consumer, rows
 from tests.rawpeer import (
+    AC,
     CT,
     EXPLICIT,
     RJ,
@@ -187,6 +188,27 @@ def test_nothing_is_answered_that_was_not_asked(scp: Receiver) -> None:
             "ImplementationClassUIDNotification", "ImplementationVersionNameNotification",
             "MaximumLengthNotification",
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        ("RØNTGEN".encode("latin-1"), "R?NTGEN"),
+        (b"CT1\0\0\0\0", "CT1"),
+        (b"  CT1  ", "CT1"),
+        (b"A\\B", "A?B"),
+        (b"       ", "?"),
+    ],
+)
+def test_calling_ae_titles_as_they_are_written(scp: Receiver, written: bytes, read_as: str) -> None:
+    with RawPeer(scp.port) as peer:
+        peer.send(request_pdu(calling="RAWRAW7").replace(b"RAWRAW7", written.ljust(7)))
+        assert peer.receive()[0] == AC
+        assert peer.store(b"x") == 0
+        peer.release()
+    until(lambda: bool(scp.ended), "the association to end")
+    note = scp.spool.read_association(scp.ended[0])
+    assert note is not None and note.calling_aet == read_as
 
 
 # How many

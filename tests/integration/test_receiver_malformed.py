@@ -59,7 +59,6 @@ def scp(shared_receiver: Receiver) -> Iterator[Receiver]:
         pdu(DATA, pdv(1, 3, echo_command())),
         pdu(RELEASE, bytes(4)),
         pdu(RQ, b""),
-        pdu(RQ, bytes(68)),
         pdu(RQ, b"\xff" * 300),
         pdu(RQ, b"", length=0xFFFFFFFF),
         request_pdu()[:-3] + b"\xff\xff\xff",
@@ -97,6 +96,7 @@ def test_a_request_that_dribbles_ends_too(scp: Receiver) -> None:
 @pytest.mark.parametrize(
     ("request_", "answer"),
     [
+        (pdu(RQ, bytes(68)), (1, 2, 2)),
         (request_pdu().replace(b"\0\x04\0\0\x40\0", b"\0\x04\0\0\0\x06"), (1, 1, 1)),  # 6 bytes
         (request_pdu(called="NOBODY"), (1, 1, 7)),
         (request_pdu().replace(b"1.2.840.10008.3.1.1.1", b"1.2.840.10008.3.1.1.2"), (1, 1, 2)),
