@@ -76,6 +76,7 @@ class Connection:
         self._agreement: Agreement
         self._intake: Intake
         self._counted = False
+        self._complete = False  # no message was cut off by the release
         self._stopping = False
 
     def run(self) -> None:
@@ -148,6 +149,7 @@ class Connection:
         try:
             while not released:
                 released = self._one_pdu(dialogue)
+            self._complete = dialogue.at_rest
             return self._sta8_releasing
         except Abort as abort:
             return self._abort(abort)  # AA-8
@@ -186,7 +188,7 @@ class Connection:
         try:
             self._wire.send(release_pdu())  # AR-4
         finally:
-            self._end(completed=True)
+            self._end(completed=self._complete)
         return self._sta13_awaiting_close
 
     def _sta13_awaiting_close(self) -> State | None:

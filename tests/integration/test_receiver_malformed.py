@@ -337,6 +337,17 @@ def test_a_release_within_a_data_set_leaves_nothing_of_it(scp: Receiver) -> None
     assert scp.files == []
 
 
+def test_a_release_between_two_data_sets_leaves_the_first_only(scp: Receiver) -> None:
+    with RawPeer(scp.port) as peer:
+        peer.associate()
+        assert peer.store(b"first") == 0
+        peer.say(3, store_command("1.2.4"))
+        peer.release()
+    until(lambda: bool(scp.ended), "the association to end")
+    note = scp.spool.read_association(scp.ended[0])
+    assert note is not None and not note.completed and len(scp.files) == 1
+
+
 def test_a_peer_that_dribbles_is_given_up(scp: Receiver) -> None:
     with RawPeer(scp.port) as peer:
         peer.associate()
