@@ -29,6 +29,7 @@ def association(
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = 20
     contexts = [build_context(one, syntax) for one in classes]
     opened = entity.associate("127.0.0.1", port, contexts=contexts, ae_title=called)
+    _keep_responses(opened)
     try:
         yield opened
     finally:
@@ -50,13 +51,19 @@ def store_raw(
     request._affected_sop_instance_uid = UID(sop_instance, validation_mode=0)
     request.Priority = 2
     request.DataSet = BytesIO(data_set)
-    opened._reactor_checkpoint.clear()
-    while not opened._is_paused:
-        pass
     opened.dimse.send_msg(request, opened.accepted_contexts[0].context_id or 1)
     _, answer = opened.dimse.get_msg(block=True)
-    opened._reactor_checkpoint.set()
     return answer.Status if answer is not None else -1  # type: ignore[union-attr]
+
+
+def _keep_responses(opened: Association) -> None:
+    """Leave responses to who waits for them: pynetdicom's reactor takes some away unheard."""
+    get = opened.dimse.get_msg
+
+    def waiting_only(block: bool = False) -> Any:
+        return get(block=True) if block else (None, None)
+
+    opened.dimse.get_msg = waiting_only  # type: ignore[method-assign]
 
 
 def encoded(data_set: Dataset) -> bytes:

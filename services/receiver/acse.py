@@ -63,19 +63,24 @@ class Rejection:
     """Why there is none (PS3.8 table 9-21)."""
 
     outcome: str
-    """Label of the metric, and text of the log."""
+    """Label of the metric."""
+    words: str
+    """For the log."""
     result: int  # 1 permanent, 2 transient
     source: int
     reason: int
 
 
-BAD_REQUEST = Rejection("bad-request", 1, 1, 1)
-UNKNOWN_PROTOCOL = Rejection("unknown-protocol-version", 1, 2, 2)
-UNKNOWN_APPLICATION = Rejection("unknown-application-context", 1, 1, 2)
-UNKNOWN_CALLED_AET = Rejection("unknown-called-aet", 1, 1, 7)
-UNKNOWN_CALLING_AET = Rejection("unknown-calling-aet", 1, 1, 3)
-NOT_IDENTIFIED = Rejection("not-identified", 1, 1, 1)  # PS3.8 has no reason of its own for it
-LIMIT_EXCEEDED = Rejection("local-limit-exceeded", 2, 3, 2)
+BAD_REQUEST = Rejection("bad-request", "the request can't be met", 1, 1, 1)
+UNKNOWN_PROTOCOL = Rejection("unknown-protocol-version", "protocol version not supported", 1, 2, 2)
+UNKNOWN_APPLICATION = Rejection(
+    "unknown-application-context", "application context not supported", 1, 1, 2
+)
+UNKNOWN_CALLED_AET = Rejection("unknown-called-aet", "called AE title not recognised", 1, 1, 7)
+UNKNOWN_CALLING_AET = Rejection("unknown-calling-aet", "calling AE title not recognised", 1, 1, 3)
+# PS3.8 has no reason of its own for it.
+NOT_IDENTIFIED = Rejection("not-identified", "user identity not accepted", 1, 1, 1)
+LIMIT_EXCEEDED = Rejection("local-limit-exceeded", "local limit exceeded", 2, 3, 2)
 
 
 class Verdict(NamedTuple):

@@ -132,7 +132,7 @@ class Connection:
         if rejection is not None:
             telemetry.ASSOCIATIONS.labels(rejection.outcome).inc()
             house.refused(request.caller, rejection)
-            self._warn("association rejected", why=rejection.outcome)
+            self._warn(f"association rejected: {rejection.words}")
             self._wire.send(reject(rejection))  # AE-8
             return self._sta13_awaiting_close
         longest = house.settings.max_pdu

@@ -276,6 +276,7 @@ async def test_a_refused_association_is_told_with_who_and_whom(scp: StorageScp) 
     with capture_logs() as logs:
         await run("echoscu", "-aet", "CT1", "-aec", "NOSUCH", "127.0.0.1", scp.port, check=False)
     (warning,) = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert warning["event"] == "association rejected: called AE title not recognised"
     assert (warning["calling"], warning["called"]) == ("CT1", "NOSUCH")
     assert warning["peer"] == "127.0.0.1"
 
