@@ -385,15 +385,15 @@ async def _catalogue(runtime: Runtime, scp: Receiver) -> None:
 
 
 def test_a_sender_under_nagles_algorithm_is_not_slowed_down(scp: Receiver, tmp_path: Path) -> None:
-    for number, image in enumerate(Maker(1, size=64).ct(60).instances):
+    for number, image in enumerate(Maker(1, size=64).ct(150).instances):
         image.save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
     as_debian_has_it = {name: value for name, value in os.environ.items() if name != "TCP_NODELAY"}
     command = ["dcmsend", "-aec", "SLUSE", "127.0.0.1", str(scp.port), "+sd", str(tmp_path)]
     began = time.monotonic()
     subprocess.run(command, check=True, env=as_debian_has_it, capture_output=True)
-    # Each image waits 40 ms for an acknowledgement that the system delays: 2.4 s.
-    assert time.monotonic() - began < 1.5
-    assert len(scp.files) == 60
+    # Each image waits 40 ms for an acknowledgement that the system delays: 6 s.
+    assert time.monotonic() - began < 4
+    assert len(scp.files) == 150
 
 
 def test_orthanc_as_the_sender(scp: Receiver, research_pacs: Orthanc) -> None:

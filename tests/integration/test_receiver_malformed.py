@@ -85,12 +85,12 @@ def test_an_unfinished_request_ends_with_the_artim_timer(scp: Receiver) -> None:
         began = time.monotonic()
         peer.send(request_pdu()[:50])
         assert peer.closed()
-        assert 0.8 < time.monotonic() - began < 3
+        assert 0.8 < time.monotonic() - began < 8
 
 
 def test_a_request_that_dribbles_ends_too(scp: Receiver) -> None:
     with RawPeer(scp.port) as peer:
-        assert dribbled(peer, request_pdu(), every=0.1) < 3
+        assert dribbled(peer, request_pdu(), every=0.1) < 8
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_a_peer_that_dribbles_is_given_up(scp: Receiver) -> None:
         peer.associate()
         assert peer.store(b"first") == 0
         data_set = pdu(DATA, pdv(1, 3, store_command()) + pdv(1, 0, bytes(3000)))
-        assert dribbled(peer, data_set, every=0.1) < 6  # network_timeout is 2
+        assert dribbled(peer, data_set, every=0.1) < 12  # network_timeout is 2
     until(lambda: bool(scp.ended), "the association to end")
     assert len(scp.files) == 1
 
@@ -363,7 +363,7 @@ def test_a_silent_peer_is_given_up(scp: Receiver) -> None:
         peer.associate()
         began = time.monotonic()
         assert peer.aborted() == (USER, 0)
-        assert 1.5 < time.monotonic() - began < 4
+        assert 1.5 < time.monotonic() - began < 8
 
 
 def test_a_slow_peer_that_gets_on_is_not_given_up(scp: Receiver) -> None:
@@ -383,7 +383,7 @@ def test_a_peer_that_never_hangs_up_is_not_waited_for(scp: Receiver) -> None:
         peer.release()
         began = time.monotonic()
         assert peer.closed()
-        assert 0.8 < time.monotonic() - began < 3
+        assert 0.8 < time.monotonic() - began < 8
 
 
 def test_random_damage_to_a_good_conversation(scp: Receiver) -> None:

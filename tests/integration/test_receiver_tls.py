@@ -197,7 +197,7 @@ def test_a_handshake_that_never_comes_ends_with_the_artim_timer(server: Receiver
         other.associate()  # nobody waits for the silent one
         assert other.echo() == 0
         assert silent.closed()
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 8
         other.release()
 
 
