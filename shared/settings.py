@@ -101,6 +101,11 @@ class Settings(BaseSettings):
         description="When a received image survives a power cut: `instance`, before the sender "
         "hears success; `batch`, a moment later; `none`, any time later (docs/receiving.md).",
     )
+    commitment_patience: Seconds = Field(
+        60,
+        description="How long after a request for storage commitment an image may still come into "
+        "the ledger before it is reported as not here.",
+    )
     receiver_processes: int = Field(
         1, ge=1, le=64,
         description="Processes of `sluse receiver` on one port; limits on associations are "

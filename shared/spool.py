@@ -240,6 +240,10 @@ class Spool:
         """Ids of the associations with anything in the inbox."""
         return sorted(entry.name for entry in os.scandir(self._root / "inbox") if entry.is_dir())
 
+    def has_arrivals(self) -> bool:
+        """Whether any file waits in the inbox to be catalogued."""
+        return any((self._root / "inbox").glob("*/*.dcm"))
+
     def waiting_files(self, association_id: str, older_than: float) -> list[str]:
         """Keys of an association's inbox files last written before `older_than` (epoch)."""
         found = []

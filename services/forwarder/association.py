@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from services.forwarder.outcome import Answer, Verdict, away, of_response
-from services.forwarder.requestor import Accepted, Opened
 from shared.dimse import messages
 from shared.dimse.messages import Command
 from shared.dimse.pdu import Abort, Lost, PduType, ProviderAbort, Silence, abort_pdu, data_pdus
+from shared.dimse.requestor import Accepted, Opened, read_response, release
 from shared.errors import Reason
 
 _PDU, _PDV = struct.Struct(">BxLLBB"), struct.Struct(">LBB")
@@ -18,9 +18,6 @@ _CHUNK = 1 << 19  # bytes of a file that are read at a time
 _LONGEST_PDU = 1 << 17  # more brings nothing, and some peers allocate what they are promised
 _SHORTEST_PDU = 64  # bytes; less than that is a fault, and would go on for ever
 _PIECES = 512  # buffers of one sendmsg(2); the kernel takes 1,024
-_RELEASING = 5.0  # seconds
-_RELEASE_RQ = bytes((PduType.A_RELEASE_RQ, 0, 0, 0, 0, 4, 0, 0, 0, 0))
-_RELEASE_RP = bytes((PduType.A_RELEASE_RP, 0, 0, 0, 0, 4, 0, 0, 0, 0))
 
 
 class Association:
@@ -60,10 +57,7 @@ class Association:
         if not self.open:
             return
         self.open = False
-        with suppress(Abort, Lost):  # gone is gone
-            self._wire.wait_at_most(_RELEASING)
-            self._wire.send(_RELEASE_RQ)
-            self._wire.pdu()
+        release(self._wire)
         self._socket.close()
 
     def _exchange(
@@ -141,35 +135,11 @@ class Association:
     def _answer(self) -> Answer:
         """The response to what was sent last."""
         self._wire.rest()
-        response = Command(self._message())
+        response = Command(read_response(self._wire))
         about = response.answers()
         if about != (messages.C_STORE_RQ, self._message_id):
             raise ProviderAbort("the answer is to something else", ProviderAbort.INVALID_PARAMETER)
         return of_response(response)
-
-    def _message(self) -> bytes:
-        """The next command set; a response of Storage has no data set."""
-        command = b""
-        while True:
-            kind, length = self._wire.pdu()
-            if kind == PduType.A_RELEASE_RQ:
-                self._wire.all(min(length, 4))
-                self._wire.send(_RELEASE_RP)
-                raise Lost
-            if kind == PduType.A_ABORT:
-                raise Lost
-            if kind != PduType.P_DATA_TF or length > messages.LONGEST_COMMAND:
-                raise ProviderAbort("the answer is no message", ProviderAbort.UNEXPECTED_PDU)
-            while length > 0:
-                size, _, control = self._wire.pdv()
-                if not 2 <= size <= length - 4 or not control & 1:
-                    raise ProviderAbort("the answer is broken", ProviderAbort.INVALID_PARAMETER)
-                command += self._wire.all(size - 2)
-                length -= size + 4
-                if control & 2:
-                    return command
-            if len(command) > messages.LONGEST_COMMAND:
-                raise ProviderAbort("the answer never ends", ProviderAbort.INVALID_PARAMETER)
 
     def _broken(self, why: str, abort: Abort | None = None) -> Answer:
         self.open = False

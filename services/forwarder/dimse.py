@@ -10,7 +10,7 @@ from pydicom.uid import UID
 from services.forwarder.association import Association
 from services.forwarder.outcome import Answer, Verdict, away
 from services.forwarder.pace import Pace
-from services.forwarder.requestor import (
+from shared.dimse.requestor import (
     MAX_CONTEXTS,
     Accepted,
     NotOpenedError,

@@ -3,7 +3,6 @@
 `docs/forwarding.md` shows it; a test compares them.
 """
 
-import struct
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -111,10 +110,10 @@ def of_http(status: int) -> Answer:
 
 def of_response(response: Command) -> Answer:
     """The answer that a C-STORE-RSP is. Of its comment nothing is kept: it may name the patient."""
-    try:
-        answer = of_status(response.number(messages.STATUS))
-    except (KeyError, struct.error):
+    status = response.value(messages.STATUS)
+    if status is None:
         return away("an answer without status")
+    answer = of_status(status)
     tags = response.tags(messages.OFFENDING_ELEMENT)[:_MOST_TAGS]
     if not tags or not answer.detail:
         return answer

@@ -102,6 +102,10 @@ class Dialogue:
             pdus += data_pdus(context_id, 0, data_set, longest)
         self._wire.send(pdus)
 
+    def is_quiet(self) -> bool:
+        """Whether the peer has said nothing since the last message."""
+        return self._wire.is_quiet()
+
     def cancel(self) -> None:
         """The association is over: what is not complete leaves nothing behind."""
         self._parts.clear()

@@ -4,9 +4,7 @@ Kept up to date from the ledger, and asked by the associations' threads.
 """
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from sqlalchemy import select
 
@@ -19,6 +17,7 @@ from services.receiver.acse import (
     Verdict,
 )
 from shared import passwords, telemetry
+from shared.addresses import covers
 from shared.errors import Retry
 from shared.ledger import Ledger
 from shared.ledger.states import ProjectState
@@ -36,27 +35,18 @@ class Listed:
     """A sender that was entered."""
 
     calling_aet: str | None
-    network: IPv4Network | IPv6Network | None
+    addresses: str
     username: str | None = None
     password_hash: str = field(default="", repr=False)
 
     def is_caller(self, caller: Caller) -> bool:
         """Whether it is the one who calls."""
-        if self.calling_aet not in (None, caller.calling_aet):
-            return False
-        if self.network is None:
-            return True
-        try:
-            # `in` is False for addresses of the other kind; link-local ones have a zone.
-            return ip_address(caller.address.partition("%")[0]) in self.network
-        except ValueError:
-            return False
+        called_so = self.calling_aet in (None, caller.calling_aet)
+        return called_so and covers(self.addresses, caller.address)
 
     def knows(self, identity: Identity | None) -> bool:
         """Whether the caller shows the name and password that this sender must."""
-        if self.username is None:
-            return True
-        if identity is None or identity.kind != _PASSCODE:
+        if self.username is None or identity is None or identity.kind != _PASSCODE:
             return False
         named = identity.primary == self.username.encode()
         # Looked at in any case: how long it takes tells nothing about names.
@@ -78,9 +68,11 @@ class Guests:
         entries = [one for one in self.listed if one.is_caller(caller)]
         if not entries:
             return Verdict(UNKNOWN_CALLING_AET if policy is PeerPolicy.LISTED else None)
-        if any(one.username is None for one in entries):
+        # An entry for a whole network must not take away the password of one in it.
+        asking = [one for one in entries if one.username is not None]
+        if not asking:
             return Verdict()
-        if any(one.knows(caller.identity) for one in entries):
+        if any(one.knows(caller.identity) for one in asking):
             return Verdict(identified=True)
         return Verdict(NOT_IDENTIFIED)
 
@@ -120,7 +112,7 @@ class Door:
                 ).where(_peer.c.enabled)
             )
             self._guests = Guests(
-                frozenset({self._own, *projects, *rules}), tuple(_listed(peers.all()))
+                frozenset({self._own, *projects, *rules}), tuple(Listed(*row) for row in peers)
             )
 
     async def keep_fresh(self, every: float) -> None:
@@ -131,9 +123,3 @@ class Door:
             except Retry as error:
                 log.warning("who may send is not refreshed", reason=error.reason)
             await asyncio.sleep(every)
-
-
-def _listed(rows: Iterable[tuple[str | None, str, str | None, str]]) -> Iterable[Listed]:
-    for calling_aet, addresses, username, password_hash in rows:
-        network = ip_network(addresses, strict=False) if addresses else None
-        yield Listed(calling_aet, network, username, password_hash)

@@ -4,6 +4,7 @@ import asyncio
 
 from services.receiver import processes
 from services.receiver.announcer import Announcer
+from services.receiver.commitment import Commitments
 from services.receiver.door import Door
 from services.receiver.refusals import Refusals
 from services.receiver.scp import StorageScp
@@ -28,7 +29,8 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
         settings.flush_after,
         syncing=settings.durability is Durability.BATCH,
     )
-    scp = StorageScp(settings, runtime.spool, announcer, door, refusals.add)
+    commitments = Commitments(settings, runtime.ledger, runtime.spool, asyncio.get_running_loop())
+    scp = StorageScp(settings, runtime.spool, announcer, door, refusals.add, [commitments.service])
     try:
         await door.refresh()
     except Retry as error:
@@ -36,6 +38,7 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     tasks = [
         asyncio.create_task(door.keep_fresh(settings.ae_refresh)),
         asyncio.create_task(refusals.keep_writing()),
+        asyncio.create_task(commitments.run()),
     ]
     if settings.receiver_parent:
         tasks.append(asyncio.create_task(processes.end_with(settings.receiver_parent, stop)))

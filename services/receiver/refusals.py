@@ -82,6 +82,8 @@ class Refusals:
                 await self.write()
             except Retry as error:
                 log.warning("refusals not noted yet", reason=error.reason)
+            except Exception as error:  # a writing that fails must not be the last one
+                log.error("refusals not noted", exc_info=error)
 
     async def _write(self, counted: Counter[_Kind]) -> None:
         moment = now()

@@ -10,6 +10,7 @@ from shared.dimse.pdu import Abort
 # Command fields (PS3.7 E.1-1)
 C_STORE_RQ = 0x0001
 C_ECHO_RQ = 0x0030
+N_EVENT_REPORT_RQ = 0x0100
 N_EVENT_REPORT_RSP = 0x8100
 N_ACTION_RQ = 0x0130
 C_CANCEL_RQ = 0x0FFF
@@ -18,7 +19,11 @@ RESPONSE = 0x8000
 # Statuses (PS3.7 annex C, PS3.4 table B.2-1)
 SUCCESS = 0x0000
 PROCESSING_FAILURE = 0x0110
+NO_SUCH_SOP_INSTANCE = 0x0112
+INVALID_ARGUMENT_VALUE = 0x0115
 INVALID_SOP_INSTANCE = 0x0117
+CLASS_INSTANCE_CONFLICT = 0x0119
+NO_SUCH_ACTION = 0x0123
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 UNRECOGNIZED_OPERATION = 0x0211
 RESOURCE_LIMITATION = 0x0213
@@ -90,13 +95,19 @@ class Command:
         value: int = _US.unpack(self._values[element])[0]
         return value
 
-    def answers(self) -> tuple[int, int] | None:
-        """Command field and message id of the request that this answers; None if it is none."""
+    def value(self, element: int) -> int | None:
+        """Value of an element of VR US, if there is one."""
         try:
-            asked = self.number(MESSAGE_ID_BEING_RESPONDED_TO)
+            return self.number(element)
         except (KeyError, struct.error):
             return None
-        return (self.field & ~RESPONSE, asked) if self.field & RESPONSE else None
+
+    def answers(self) -> tuple[int, int] | None:
+        """Command field and message id of the request that this answers; None if it is none."""
+        asked = self.value(MESSAGE_ID_BEING_RESPONDED_TO)
+        if asked is None or not self.field & RESPONSE:
+            return None
+        return self.field & ~RESPONSE, asked
 
     def tags(self, element: int) -> list[tuple[int, int]]:
         """Values of an element of VR AT, as group and element; empty when there is none."""
@@ -172,6 +183,9 @@ class Channel(Protocol):
 
     def send(self, context_id: int, command: bytes, data_set: bytes = b"") -> None:
         """Send a message, before or instead of returning an answer."""
+
+    def is_quiet(self) -> bool:
+        """Whether the peer has said nothing since the message that is dealt with."""
 
 
 class Message(NamedTuple):

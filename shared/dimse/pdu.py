@@ -1,5 +1,6 @@
 """PDUs as they come off the socket (PS3.8 9.3): headers are read, data is handed on uncopied."""
 
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -143,6 +144,13 @@ class Wire:
             self._socket.sendall(b"".join(pdus))
         except OSError as error:
             raise Lost from error
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has come that was not taken; an end of the connection is something."""
+        pending = getattr(self._socket, "pending", lambda: 0)  # of TLS
+        if self._start != self._end or pending():
+            return False
+        return not select.select([self._socket], [], [], 0)[0]
 
     def await_end(self, seconds: float) -> None:
         """Read on, and forget, until the peer closes the connection or the time is over."""

@@ -1,13 +1,13 @@
-"""Associations for small things, through pynetdicom: queries and echoes."""
+"""Associations for small things, through pynetdicom: queries and reports."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pydicom import Dataset
 from pydicom.uid import UID
-from pynetdicom import AE, _config
-from pynetdicom.sop_class import Verification
+from pynetdicom import AE, _config, build_role
 
 from shared.dimse.tls import TlsError, client_context
 from shared.errors import Reason, Retry
@@ -31,26 +31,36 @@ class RefusedError(Exception):
     """The archive does not answer such queries; the text says with what, without patient data."""
 
 
-def echo(settings: Settings, archive: Archive) -> int:
-    """The status of a C-ECHO (PS3.7 9.1.5).
+def report(
+    settings: Settings, to: Archive, sop_class: str, sop_instance: str, event: int, said: Dataset
+) -> None:
+    """Send an N-EVENT-REPORT as the SCP of a service that `to` is the SCU of (PS3.7 10.1.1).
 
     Raises
     ------
     Retry
-        There is nobody, or no answer.
+        There is nobody, or the report was not taken.
     RefusedError
-        Verification is not supported there.
+        The SOP class is not supported there.
     """
-    with associated(settings, archive, Verification) as association:
-        status = association.send_c_echo().get("Status")
-        if status is None:
-            raise Retry(Reason.DESTINATION_AWAY, "no answer")
-        return int(status)
+    with associated(settings, to, sop_class, as_scp=True) as association:
+        status, _ = association.send_n_event_report(said, event, sop_class, sop_instance)
+        if status.get("Status") != 0:
+            code = status.get("Status")
+            answer = "no answer" if code is None else f"answered with {code:04X}"
+            raise Retry(Reason.DESTINATION_AWAY, answer)
 
 
 @contextmanager
-def associated(settings: Settings, archive: Archive, sop_class: str) -> Iterator[Any]:
+def associated(
+    settings: Settings, archive: Archive, sop_class: str, *, as_scp: bool = False
+) -> Iterator[Any]:
     """An association for one SOP class, released when the block ends.
+
+    Parameters
+    ----------
+    as_scp
+        We are the SCP of it (role selection, PS3.7 D.3.3.4).
 
     Raises
     ------
@@ -72,13 +82,17 @@ def associated(settings: Settings, archive: Archive, sop_class: str) -> Iterator
     except TlsError as error:
         raise Retry(Reason.DESTINATION_AWAY, str(error)) from None
     association = entity.associate(
-        archive.host, archive.port, ae_title=archive.ae_title, tls_args=secured
+        archive.host,
+        archive.port,
+        ae_title=archive.ae_title,
+        tls_args=secured,
+        ext_neg=[build_role(sop_class, scp_role=True)] if as_scp else None,
     )
     if not association.is_established:
         if association.rejected_contexts and not association.accepted_contexts:
             name = UID(sop_class).name
             raise RefusedError(f"{name} is not supported there")
-        raise Retry(Reason.DESTINATION_AWAY, _why(association))
+        raise Retry(Reason.DESTINATION_AWAY, "no association")
     try:
         yield association
     except BaseException:
@@ -86,10 +100,3 @@ def associated(settings: Settings, archive: Archive, sop_class: str) -> Iterator
         association.abort()
         raise
     association.release()
-
-
-def _why(association: Any) -> str:
-    """Why there is no association, without patient data."""
-    if association.is_rejected and association.acceptor.primitive is not None:
-        return f"association rejected: {association.acceptor.primitive.reason_str}"
-    return "no association"

@@ -111,6 +111,17 @@ class RecallState(StrEnum):
     """It is gone, or was never there."""
 
 
+class CommitmentState(StrEnum):
+    """How far a request for storage commitment is."""
+
+    ASKED = "asked"
+    """Not reported on yet."""
+    REPORTED = "reported"
+    """The sender knows which of its images are safe here."""
+    UNREPORTED = "unreported"
+    """The sender can't be told: it took no report for long, or nobody knows where to send it."""
+
+
 def sources_of(state: DeliveryState) -> list[DeliveryState]:
     """The states from which a delivery may move to `state`."""
     return [source for source, targets in DELIVERY_MOVES.items() if state in targets]

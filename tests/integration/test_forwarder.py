@@ -18,8 +18,8 @@ from services.forwarder.consumer import AnonymizedConsumer
 from services.forwarder.destinations import Destinations
 from services.forwarder.dimse import Parcel, Peer, Sender
 from services.forwarder.outcome import Verdict
-from services.forwarder.requestor import Proposal
 from shared.clock import now
+from shared.dimse.requestor import Proposal
 from shared.errors import Reason
 from shared.events import InstanceAnonymized
 from shared.ledger.states import TransferState

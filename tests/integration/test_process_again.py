@@ -12,10 +12,12 @@ from shared.ledger.tables import (
     Transfer,
 )
 from tests.helpers import rows, transfer_state
-from tests.integration.test_life_fixtures import IMAGES, World, second
+from tests.integration.test_life_fixtures import IMAGES, World, second, world
 from tests.line import requested
 
-pytest_plugins = ["tests.integration.test_api_fixtures", "tests.integration.test_life_fixtures"]
+pytest_plugins = ["tests.integration.test_api_fixtures"]
+
+__all__ = ["world"]
 
 
 async def test_a_project_is_processed_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,11 @@ from shared.ledger.starting import in_batches
 from shared.ledger.states import RecallState, TransferState
 from shared.ledger.tables import Delivery
 from tests.helpers import rows, transfer_state
-from tests.integration.test_recall_fixtures import IMAGES, World, late
+from tests.integration.test_recall_fixtures import IMAGES, World, late, world
 
-pytest_plugins = ["tests.integration.test_api_fixtures", "tests.integration.test_recall_fixtures"]
+pytest_plugins = ["tests.integration.test_api_fixtures"]
+
+__all__ = ["world"]
 
 
 class Slow:

@@ -11,10 +11,12 @@ from shared.events import InstanceReceived, TransferRequested
 from shared.ledger.states import RecallState, TransferState
 from shared.ledger.tables import Recall, Release, Transfer, core
 from tests.helpers import arrive, rows, transfer_state
-from tests.integration.test_recall_fixtures import IMAGES, Web, World, late
+from tests.integration.test_recall_fixtures import IMAGES, Web, World, late, web, world
 from tests.servers.common import free_port
 
-pytest_plugins = ["tests.integration.test_api_fixtures", "tests.integration.test_recall_fixtures"]
+pytest_plugins = ["tests.integration.test_api_fixtures"]
+
+__all__ = ["web", "world"]
 
 
 async def test_the_right_copies_wait_until_the_wrong_ones_are_gone(world: World) -> None:

@@ -7,7 +7,7 @@ from shared.admission import Objection
 from shared.events import InstanceAssigned, InstanceReceived
 from shared.ledger.states import TransferState
 from tests.helpers import arrive, transfer_state
-from tests.integration.test_transfer_life import World, world
+from tests.integration.test_life_fixtures import World, world
 from tests.line import requested
 
 __all__ = ["world"]

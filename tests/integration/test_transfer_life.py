@@ -26,10 +26,12 @@ from shared.ledger.tables import (
 )
 from tests.corpus import read
 from tests.helpers import arrive, delivery_states, rows, transfer_state
-from tests.integration.test_life_fixtures import IMAGES, World, second
+from tests.integration.test_life_fixtures import IMAGES, World, second, world
 from tests.line import requested
 
-pytest_plugins = ["tests.integration.test_api_fixtures", "tests.integration.test_life_fixtures"]
+pytest_plugins = ["tests.integration.test_api_fixtures"]
+
+__all__ = ["world"]
 
 
 async def test_cancelling_stops_what_is_under_way(world: World) -> None:

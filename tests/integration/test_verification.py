@@ -236,5 +236,5 @@ async def test_a_destination_is_tried_out(world: World) -> None:
     assert not found["answers"] and "Called AE title not recognised" in found["detail"]
     await world.change_destination(port=free_port())
     found = await world.api("POST", "/destinations/1/echo", 200)
-    assert (found["answers"], found["detail"]) == (False, "no association")
+    assert (found["answers"], found["detail"]) == (False, "no connection: Connection refused")
     await world.api("POST", "/destinations/9/echo", 404)

@@ -10,7 +10,7 @@ from services.receiver.acse import (
     Identity,
     Rejection,
 )
-from services.receiver.door import Guests, _listed
+from services.receiver.door import Guests, Listed
 from shared.passwords import fits, hashed
 from shared.settings import PeerPolicy
 
@@ -18,7 +18,7 @@ SECRET = hashed(b"correct horse")
 
 
 def guests(*rows: tuple[str | None, str, str | None, str]) -> Guests:
-    return Guests(frozenset({"SLUSE"}), tuple(_listed(rows)))
+    return Guests(frozenset({"SLUSE"}), tuple(Listed(*row) for row in rows))
 
 
 def shown(name: bytes = b"mr3", password: bytes = b"correct horse", kind: int = 2) -> Identity:
@@ -65,6 +65,13 @@ def test_a_password_is_asked_for_where_one_was_entered(
     verdict = door.verdict(Caller("MR3", "SLUSE", "10.1.2.3", identity), policy)
     assert (verdict.rejection is None, verdict.identified) == (right, right)
     assert right or verdict.rejection is NOT_IDENTIFIED
+
+
+def test_an_entry_for_a_network_takes_no_password_away() -> None:
+    door = guests((None, "10.0.0.0/8", None, ""), ("MR3", "10.1.2.3", "mr3", SECRET))
+    asked = Caller("MR3", "SLUSE", "10.1.2.3")
+    assert door.verdict(asked, PeerPolicy.LISTED).rejection is NOT_IDENTIFIED
+    assert door.verdict(Caller("CT1", "SLUSE", "10.1.2.3"), PeerPolicy.LISTED).rejection is None
 
 
 def test_what_nobody_asks_for_is_not_confirmed() -> None:

@@ -5,13 +5,15 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from services.api.fields import AeTitle, Name, like
+from services.api.fields import AeTitle, Host, Name, like
 
 _EXAMPLE: dict[str, Any] = {
     "name": "MR scanner 3",
     "calling_aet": "MR3",
     "addresses": "10.1.2.0/24",
     "username": None,
+    "report_host": "mr3.local",
+    "report_port": 104,
     "enabled": True,
 }
 
@@ -54,6 +56,16 @@ class PeerWrite(BaseModel):
         description="That password. It is kept as a hash and never shown; left out in a change, it "
         "stays as it is.",
     )
+    report_host: Host | None = Field(
+        None,
+        description="Where reports of storage commitment go, if not to the address that it calls "
+        "from.",
+    )
+    report_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        None,
+        description="The port there; left out where the sender waits for reports on the "
+        "association that asked.",
+    )
     enabled: bool = Field(True, description="Whether it is let in by this entry.")
 
 
@@ -69,4 +81,6 @@ class PeerRead(BaseModel):
     calling_aet: str | None
     addresses: str
     username: str | None
+    report_host: str
+    report_port: int | None
     enabled: bool

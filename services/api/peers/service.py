@@ -29,6 +29,7 @@ async def write(session: AsyncSession, body: PeerWrite, peer: Peer | None = None
     """Enter a peer, or change one; a problem when the name is taken or a password missing."""
     kept = await _kept(body, peer)
     values = body.model_dump(exclude={"password"}) | {"password_hash": kept}
+    values["report_host"] = body.report_host or ""
     row = peer or Peer.model_validate(values)
     row.sqlmodel_update(values)
     session.add(row)

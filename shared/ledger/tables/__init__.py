@@ -13,7 +13,7 @@ from shared.ledger.tables.images import (
     Study,
     StudyAssociation,
 )
-from shared.ledger.tables.network import Peer, Refusal
+from shared.ledger.tables.network import Commitment, Peer, Refusal
 from shared.ledger.tables.projects import (
     Coupling,
     CouplingEntry,
@@ -38,6 +38,7 @@ __all__ = [
     "METADATA",
     "Association",
     "AuditEvent",
+    "Commitment",
     "Coupling",
     "CouplingEntry",
     "DeadLetter",

@@ -118,7 +118,7 @@ class Instance(SQLModel, table=True):
 
     id: int | None = Field(default=None, sa_column=row_id())
     series_id: int = Field(sa_column=reference("series.id"))
-    sop_instance_uid: str = Field(max_length=64)
+    sop_instance_uid: str = Field(max_length=64, index=True)
     sop_class_uid: str = Field(max_length=64)
     transfer_syntax_uid: str = Field(max_length=64)
     spool_key: str = Field(max_length=300)

@@ -2,11 +2,14 @@
 
 from datetime import datetime
 
-from sqlalchemy import UniqueConstraint, true
+from sqlalchemy import Column, Index, UniqueConstraint, text, true
 from sqlmodel import Field, SQLModel
 
-from shared.ledger.columns import row_id
+from shared.ledger.columns import Document, row_id
+from shared.ledger.states import CommitmentState
 from shared.ledger.tables.base import moment
+
+_OPEN = text(f"state = '{CommitmentState.ASKED}'")
 
 
 class Peer(SQLModel, table=True):
@@ -22,6 +25,10 @@ class Peer(SQLModel, table=True):
     """User name that it must show (PS3.7 D.3.3.7); None where it need not show any."""
     password_hash: str = Field(default="", max_length=200, sa_column_kwargs={"server_default": ""})
     """Of `shared.passwords`."""
+    report_host: str = Field(default="", max_length=253, sa_column_kwargs={"server_default": ""})
+    """Where reports of storage commitment go; empty for where the sender calls from."""
+    report_port: int | None = None
+    """None where it takes reports on its own associations only."""
     enabled: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
     created_at: datetime = moment()
 
@@ -41,3 +48,26 @@ class Refusal(SQLModel, table=True):
     times: int = 1
     first_at: datetime = moment()
     last_at: datetime = moment(index=True)
+
+
+class Commitment(SQLModel, table=True):
+    """A sender's request for storage commitment (PS3.4 annex J), until it is reported on."""
+
+    __table_args__ = (
+        UniqueConstraint("calling_aet", "transaction_uid"),
+        Index("ix_commitment_due_at", "due_at", postgresql_where=_OPEN, sqlite_where=_OPEN),
+    )
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    transaction_uid: str = Field(max_length=64)
+    calling_aet: str = Field(max_length=16)
+    called_aet: str = Field(max_length=16)
+    peer_address: str = Field(max_length=64)
+    items: list[list[str]] = Field(sa_column=Column(Document, nullable=False))
+    """SOP Class UID and SOP Instance UID of each."""
+    state: str = Field(default=CommitmentState.ASKED, max_length=16)
+    asked_at: datetime = moment()
+    due_at: datetime = moment()
+    """When it is looked at next."""
+    attempts: int = 0
+    """How often reporting was tried in vain."""

@@ -7,6 +7,7 @@ they lose responses and cost ten times the processor (docs/decisions/0009).
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
@@ -18,8 +19,29 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext
 
-from shared.dimse.pdu import Abort as WireAbort
-from shared.dimse.pdu import Lost, PduType, Silence, Wire, abort_pdu
+from shared.dimse.messages import (
+    AFFECTED_SOP_CLASS_UID,
+    C_ECHO_RQ,
+    COMMAND_DATA_SET_TYPE,
+    COMMAND_FIELD,
+    LONGEST_COMMAND,
+    MESSAGE_ID,
+    NO_DATA_SET,
+    STATUS,
+    Command,
+    encode,
+)
+from shared.dimse.pdu import (
+    Abort,
+    Lost,
+    PduType,
+    ProviderAbort,
+    Silence,
+    Wire,
+    abort_pdu,
+    data_pdus,
+    release_pdu,
+)
 from shared.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 MAX_CONTEXTS = 128
@@ -29,6 +51,10 @@ _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
 _TAKEN = 16384  # bytes of a PDU that we take: responses are small
 _LONGEST_ANSWER = 1 << 20
 _CONNECTING = 10.0  # seconds
+_RELEASING = 5.0  # seconds
+_RELEASE_RQ = bytes((PduType.A_RELEASE_RQ, 0, 0, 0, 0, 4, 0, 0, 0, 0))
+_VERIFICATION = "1.2.840.10008.1.1"
+_IMPLICIT = "1.2.840.10008.1.2"
 
 
 class Proposal(NamedTuple):
@@ -107,6 +133,85 @@ def open_association(
         connection.close()
         raise
     return Opened(wire, connection, accepted, longest)
+
+
+def read_response(wire: Wire) -> bytes:
+    """The next command set, of a response without a data set.
+
+    Raises
+    ------
+    Abort
+        The peer breaks the rules.
+    Lost
+        It has ended the association.
+    """
+    command = b""
+    while True:
+        kind, length = wire.pdu()
+        if kind == PduType.A_RELEASE_RQ:
+            wire.all(min(length, 4))
+            wire.send(release_pdu())
+            raise Lost
+        if kind == PduType.A_ABORT:
+            raise Lost
+        if kind != PduType.P_DATA_TF or length > LONGEST_COMMAND:
+            raise ProviderAbort("the answer is no message", ProviderAbort.UNEXPECTED_PDU)
+        while length > 0:
+            size, _, control = wire.pdv()
+            if not 2 <= size <= length - 4 or not control & 1:
+                raise ProviderAbort("the answer is broken", ProviderAbort.INVALID_PARAMETER)
+            command += wire.all(size - 2)
+            length -= size + 4
+            if control & 2:
+                return command
+        if len(command) > LONGEST_COMMAND:
+            raise ProviderAbort("the answer never ends", ProviderAbort.INVALID_PARAMETER)
+
+
+def release(wire: Wire) -> None:
+    """End an association (A-RELEASE); an answer is waited for only shortly."""
+    with suppress(Abort, Lost):  # gone is gone
+        wire.wait_at_most(_RELEASING)
+        wire.send(_RELEASE_RQ)
+        wire.pdu()
+
+
+def echo(
+    place: tuple[str, int],
+    titles: tuple[str, str],
+    timeout: float,
+    tls: ssl.SSLContext | None = None,
+) -> int:
+    """The status of a C-ECHO (PS3.7 9.1.5); the parameters are those of `open_association`.
+
+    Raises
+    ------
+    NotOpenedError
+        There is no association, or no answer over it.
+    """
+    asked = Proposal(_VERIFICATION, (_IMPLICIT,))
+    opened = open_association(place, titles, [asked], timeout, tls)
+    with opened.socket:
+        context = opened.accepted.get(asked)
+        if context is None:
+            raise NotOpenedError("it does not take C-ECHO")
+        command = encode(
+            {
+                AFFECTED_SOP_CLASS_UID: _VERIFICATION,
+                COMMAND_FIELD: C_ECHO_RQ,
+                MESSAGE_ID: 1,
+                COMMAND_DATA_SET_TYPE: NO_DATA_SET,
+            }
+        )
+        try:
+            opened.wire.send(data_pdus(context.context_id, 1, command, opened.longest_pdu))
+            status = Command(read_response(opened.wire)).value(STATUS)
+        except (Abort, Lost):
+            raise NotOpenedError("no answer") from None
+        release(opened.wire)
+    if status is None:
+        raise NotOpenedError("an answer without status")
+    return status
 
 
 def _connect(place: tuple[str, int], timeout: float, tls: ssl.SSLContext | None) -> socket.socket:
@@ -192,6 +297,6 @@ def _read(
 
 def _give_up(wire: Wire) -> None:
     try:
-        wire.send(abort_pdu(WireAbort("the answer can't be read")))
+        wire.send(abort_pdu(Abort("the answer can't be read")))
     except Lost:
         return
