@@ -4,7 +4,7 @@ VENV   ?= .venv
 DATA   ?= data
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test run lint bench-deid bench-classify bench-ledger lock clean
+.PHONY: help demo test run lint bench-deid bench-classify bench-ledger bench-dimse lock clean
 
 help:
 	@echo "make demo   three studies' journey through the lock, on this machine, in a minute"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench-deid   the de-identification engine beside cp and its peers"
 	@echo "make bench-classify   classifying beside de-identifying"
 	@echo "make bench-ledger   lists and counts over a large ledger"
+	@echo "make bench-dimse   receiving, sending and the whole journey beside peers"
 	@echo "make lock   renew the pinned, hashed lock files"
 	@echo "make clean  remove what the others made, but not data/"
 
@@ -47,6 +48,10 @@ bench-deid: $(VENV)/.dev
 
 bench-classify: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.classify $(BENCH)
+
+bench-dimse: $(VENV)/.dev
+	@bash scripts/system-parts.sh
+	@$(BIN)/python -m benchmarks.dimse $(BENCH)
 
 bench-ledger: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.ledger $(BENCH)

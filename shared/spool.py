@@ -200,6 +200,15 @@ class Spool:
         for key in keys:
             self.path(key).unlink(missing_ok=True)
 
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """The name of a temporary file, which is removed when the block ends."""
+        path = Path(self._temporary())
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
     # Documents beside the images
 
     def write_association(self, association_id: str, association: Association) -> None:

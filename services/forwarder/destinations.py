@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from services.forwarder.dimse import Parcel, Peer, Sender
 from services.forwarder.outcome import Answer, Verdict
 from services.forwarder.pace import Pace
+from services.forwarder.transcoding import Transcoder
 from services.forwarder.work import Work
 from shared.clock import now
 from shared.errors import Reason
@@ -30,6 +31,7 @@ class Destinations:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._transcoder = Transcoder(settings)
         self._lines: dict[Peer, list[_Line]] = {}
 
     async def send(self, work: list[Work]) -> list[tuple[Work, Answer]]:
@@ -71,11 +73,20 @@ class Destinations:
 
     def _lines_to(self, peer: Peer) -> list[_Line]:
         if peer not in self._lines:
+            self._forget(peer.destination_id)
             pace = Pace(peer.images_per_second)
             self._lines[peer] = [
-                _Line(Sender(self._settings, peer, pace)) for _ in range(peer.associations)
+                _Line(Sender(self._settings, peer, self._transcoder, pace))
+                for _ in range(peer.associations)
             ]
         return self._lines[peer]
+
+    def _forget(self, destination_id: int) -> None:
+        """Give up the associations to a destination as it was before somebody changed it."""
+        for old in [one for one in self._lines if one.destination_id == destination_id]:
+            for line in self._lines.pop(old):
+                line.thread.submit(line.sender.release)
+                line.thread.shutdown(wait=False)
 
     async def release_idle(self) -> None:
         """Release idle associations, for ever."""
@@ -90,6 +101,7 @@ class Destinations:
             line.thread.submit(line.sender.release)
         for line in self._all():
             line.thread.shutdown()
+        self._transcoder.close()
 
     def _all(self) -> list[_Line]:
         return [line for lines in self._lines.values() for line in lines]

@@ -18,6 +18,7 @@ from services.forwarder.consumer import AnonymizedConsumer
 from services.forwarder.destinations import Destinations
 from services.forwarder.dimse import Parcel, Peer, Sender
 from services.forwarder.outcome import Verdict
+from services.forwarder.transcoding import Transcoder
 from shared.clock import now
 from shared.dimse.requestor import Proposal
 from shared.errors import Reason
@@ -82,6 +83,13 @@ def pacs(monkeypatch: pytest.MonkeyPatch) -> Pacs:
     # The receiver's tests, in the same process, let every storage class in.
     monkeypatch.setattr(_config, "UNRESTRICTED_STORAGE_SERVICE", False)
     return Pacs()
+
+
+@pytest.fixture
+def transcoder(runtime: Runtime) -> Iterator[Transcoder]:
+    found = Transcoder(runtime.settings)
+    yield found
+    found.close()
 
 
 @pytest.fixture
@@ -254,10 +262,11 @@ async def test_every_status_has_its_consequence(
     }[state]  # fmt: skip
 
 
-async def test_a_syntax_that_the_pacs_does_not_take_fails_with_a_reason(
+async def test_what_the_pacs_takes_in_no_form_fails_with_a_reason(
     runtime: Runtime, consumer: AnonymizedConsumer, pacs: Pacs
 ) -> None:
-    with pacs.listening(contexts=[(CT, [ImplicitVRLittleEndian])]), capture_logs() as logs:
+    mr = "1.2.840.10008.5.1.4.1.1.4"
+    with pacs.listening(contexts=[(mr, [ImplicitVRLittleEndian])]), capture_logs() as logs:
         await handle(consumer, await anonymized(runtime, pacs.port))
     deliveries = await rows(runtime, Delivery)
     assert {(d.state, d.reason, d.detail) for d in deliveries} == {
@@ -266,6 +275,16 @@ async def test_a_syntax_that_the_pacs_does_not_take_fails_with_a_reason(
     assert pacs.got == []
     (warning,) = [entry for entry in logs if entry["log_level"] == "warning"]
     assert (warning["destination"], warning["images"]) == (1, len(deliveries))
+
+
+async def test_where_its_syntax_is_refused_an_image_goes_in_another(
+    runtime: Runtime, consumer: AnonymizedConsumer, pacs: Pacs
+) -> None:
+    with pacs.listening(contexts=[(CT, [ImplicitVRLittleEndian])]):
+        await handle(consumer, await anonymized(runtime, pacs.port))
+    assert await state_of(runtime) == ({"forwarded"}, TransferState.COMPLETE)
+    assert len(pacs.got) == 2
+    assert list((runtime.settings.spool_path / "tmp").iterdir()) == []
 
 
 async def test_a_copy_that_is_damaged_fails_and_its_neighbours_are_sent(
@@ -337,12 +356,16 @@ def _parcels(folder: Path, kinds: list[tuple[str, str]]) -> list[Parcel]:
     return found
 
 
-def test_one_association_serves_several_kinds(runtime: Runtime, pacs: Pacs, tmp_path: Path) -> None:
+def test_one_association_serves_several_kinds(
+    runtime: Runtime, pacs: Pacs, tmp_path: Path, transcoder: Transcoder
+) -> None:
     mr = "1.2.840.10008.5.1.4.1.1.4"
     kinds = [(CT, ExplicitVRLittleEndian), (CT, JPEGBaseline8Bit), (mr, ExplicitVRLittleEndian)]
     contexts = [(CT, [ExplicitVRLittleEndian, JPEGBaseline8Bit]), (mr, [ExplicitVRLittleEndian])]
     with pacs.listening(contexts=contexts):
-        sender = Sender(runtime.settings, Peer(1, "RESEARCHPACS", "127.0.0.1", pacs.port))
+        sender = Sender(
+            runtime.settings, Peer(1, "RESEARCHPACS", "127.0.0.1", pacs.port), transcoder
+        )
         answers = sender.send(_parcels(tmp_path, [(k, str(s)) for k, s in kinds]))
         sender.release()
     assert {a.verdict for a in answers.values()} == {Verdict.DONE}
@@ -350,22 +373,28 @@ def test_one_association_serves_several_kinds(runtime: Runtime, pacs: Pacs, tmp_
 
 
 def test_more_kinds_than_an_association_holds_take_several(
-    runtime: Runtime, pacs: Pacs, tmp_path: Path
+    runtime: Runtime, pacs: Pacs, tmp_path: Path, transcoder: Transcoder
 ) -> None:
     kinds = [(f"1.2.840.10008.5.1.4.1.1.999.{n}", str(ExplicitVRLittleEndian)) for n in range(140)]
     parcels = _parcels(tmp_path, [(CT, str(ExplicitVRLittleEndian))])
     contexts = [(kind, [ExplicitVRLittleEndian]) for kind, _ in kinds]
     with pacs.listening(contexts=[*contexts, (CT, [ExplicitVRLittleEndian])]):
-        sender = Sender(runtime.settings, Peer(1, "RESEARCHPACS", "127.0.0.1", pacs.port))
+        sender = Sender(
+            runtime.settings, Peer(1, "RESEARCHPACS", "127.0.0.1", pacs.port), transcoder
+        )
         sender._proposed = {Proposal(kind, (syntax,)) for kind, syntax in kinds}
         answers = sender.send(parcels)
         sender.release()
     assert [a.verdict for a in answers.values()] == [Verdict.DONE]
 
 
-def test_idle_associations_are_released(runtime: Runtime, pacs: Pacs, tmp_path: Path) -> None:
+def test_idle_associations_are_released(
+    runtime: Runtime, pacs: Pacs, tmp_path: Path, transcoder: Transcoder
+) -> None:
     with pacs.listening():
-        sender = Sender(runtime.settings, Peer(1, "RESEARCHPACS", "127.0.0.1", pacs.port))
+        sender = Sender(
+            runtime.settings, Peer(1, "RESEARCHPACS", "127.0.0.1", pacs.port), transcoder
+        )
         sender.send(_parcels(tmp_path, [(CT, str(ExplicitVRLittleEndian))]))
         sender.release_if_idle()
         assert sender._association is not None

@@ -11,21 +11,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
-from pydicom.uid import ExplicitVRLittleEndian
-from pynetdicom import AE, evt
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from demo.phantoms import Maker
+from services.forwarder import dimse
 from services.forwarder.dimse import Parcel, Peer, Sender
 from services.forwarder.outcome import Answer, Verdict
+from services.forwarder.transcoding import Transcoder
 from services.receiver.acse import Request
 from shared.dimse import messages
 from shared.dimse.messages import encode
 from shared.dimse.pdu import data_pdus
 from shared.errors import Reason
 from shared.settings import Settings, embedded
+from shared.spool import Spool
 from tests.certificates import Authority
 from tests.corpus import read
 from tests.servers.common import free_port, missing, wait_for
@@ -49,10 +53,15 @@ def parcels(folder: Path, count: int = 3, size: int = 64) -> list[Parcel]:
     return found
 
 
-def send(settings: Settings, port: int, some: list[Parcel], **treatment: object) -> list[Answer]:
-    sender = Sender(settings, Peer(1, "PACS", "127.0.0.1", port, **treatment))  # type: ignore[arg-type]
-    answers = sender.send(some)
-    sender.release()
+def send(settings: Settings, port: int, some: list[Parcel], **treatment: Any) -> list[Answer]:
+    transcoder = Transcoder(settings)
+    place = {"destination_id": 1, "ae_title": "PACS", "host": "127.0.0.1", "port": port}
+    sender = Sender(settings, Peer(**(place | treatment)), transcoder)
+    try:
+        answers = sender.send(some)
+    finally:
+        sender.release()
+        transcoder.close()
     return [answers[one.delivery_id] for one in some]
 
 
@@ -111,11 +120,9 @@ def test_orthanc_takes_large_and_small(
     large = tmp_path / "large.dcm"
     pydicom.dcmwrite(large, image, enforce_file_format=True)
     some = [some[0], Parcel(9, large, CT, "1.2.3.4.5", str(ExplicitVRLittleEndian))]
-    peer = Peer(1, research_pacs.ae_title, "127.0.0.1", research_pacs.dicom_port)
-    sender = Sender(quick, peer)
-    answers = sender.send(some)
-    sender.release()
-    assert {one.verdict for one in answers.values()} == {Verdict.DONE}
+    port, title = research_pacs.dicom_port, research_pacs.ae_title
+    answers = send(quick, port, some, ae_title=title)
+    assert {one.verdict for one in answers} == {Verdict.DONE}
     (found,) = research_pacs.find_instances(SOPInstanceUID="1.2.3.4.5")
     assert read_bytes(research_pacs, found["ID"]) == image.PixelData
 
@@ -346,3 +353,44 @@ def test_an_answer_that_is_no_association_says_so(quick: Settings, tmp_path: Pat
     thread.join()
     listening.close()
     assert answer.verdict is Verdict.RETRY and "no association" in answer.detail
+
+
+def test_a_peer_that_hangs_is_not_waited_for_image_by_image(
+    quick: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dimse, "_SLOW", 0.1)
+    transcoder = Transcoder(quick)
+    with peer(silent) as port:
+        sender = Sender(quick, Peer(1, "PACS", "127.0.0.1", port), transcoder)
+        began = time.monotonic()
+        answers = sender.send(parcels(tmp_path, 20))
+        assert {(one.verdict, one.detail) for one in answers.values()} == {
+            (Verdict.RETRY, "no answer")
+        }
+        # For a while nobody knocks any more.
+        assert set(sender.send(parcels(tmp_path, 2)).values()) == set(answers.values())
+        assert time.monotonic() - began < 2
+    sender.release()
+    transcoder.close()
+
+
+def test_many_kinds_that_are_all_refused_as_they_are_go_in_another_form(
+    quick: Settings, tmp_path: Path
+) -> None:
+    """More contexts than an association holds: those for the other form must be proposed too."""
+    kinds = [str(one.abstract_syntax) for one in AllStoragePresentationContexts[:70]]
+    (one,) = parcels(tmp_path, 1, size=16)
+    some = [Parcel(number, one.path, kind, f"1.2.{number}", str(ExplicitVRLittleEndian))
+            for number, kind in enumerate(kinds)]  # fmt: skip
+    entity = AE("PACS")
+    for kind in kinds:
+        entity.add_supported_context(kind, [ImplicitVRLittleEndian])
+    server = entity.start_server(("127.0.0.1", 0), block=False,
+                                 evt_handlers=[(evt.EVT_C_STORE, lambda _: 0)])  # fmt: skip
+    patient = quick.model_copy(update={"network_timeout": 20, "instance_timeout": 20})
+    Spool(patient.spool_path).prepare()
+    try:
+        answers = send(patient, server.server_address[1], some)
+    finally:
+        entity.shutdown()
+    assert {one.verdict for one in answers} == {Verdict.DONE}

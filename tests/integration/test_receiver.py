@@ -116,7 +116,7 @@ async def test_the_whole_corpus_is_taken(
     for syntax, files in by_syntax.items():
         for path in files:
             done = await run(
-                "storescu", *_propose(syntax), "-aec", "SLUSE", "127.0.0.1", scp.port, path,
+                "storescu", *dcmtk.propose(syntax), "-aec", "SLUSE", "127.0.0.1", scp.port, path,
                 check=False,
             )  # fmt: skip
             refused_by_dcmtk += done.returncode != 0
@@ -135,18 +135,6 @@ async def test_dcmsend_sends_many_files_in_one_go(
     await until(lambda: bool(closed(heard.messages)) and len(keys(heard.messages)) == 70)
     sizes = [len(m.event.keys) for m in heard.messages if isinstance(m.event, InstanceReceived)]
     assert max(sizes) <= 64
-
-
-def _propose(syntax: str) -> list[str]:
-    return {
-        "1.2.840.10008.1.2.1": ["-xe"], "1.2.840.10008.1.2.2": ["-xb"],
-        "1.2.840.10008.1.2": ["-xi"],
-        "1.2.840.10008.1.2.1.99": ["-xd"], "1.2.840.10008.1.2.5": ["-xr"],
-        "1.2.840.10008.1.2.4.50": ["-xy"], "1.2.840.10008.1.2.4.51": ["-xx"],
-        "1.2.840.10008.1.2.4.70": ["-xs"], "1.2.840.10008.1.2.4.80": ["-xt"],
-        "1.2.840.10008.1.2.4.81": ["-xu"], "1.2.840.10008.1.2.4.90": ["-xv"],
-        "1.2.840.10008.1.2.4.91": ["-xw"],
-    }.get(syntax, [])  # fmt: skip
 
 
 @pytest.mark.parametrize(
