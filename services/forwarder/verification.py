@@ -80,7 +80,7 @@ class Verifier:
     async def _verify_all(self, some: list[Verifying], destination: Any) -> None:
         if destination is None or destination.verification == Verification.NONE:
             for one in some:  # nobody wants it verified any more
-                await self._note(verified, one)
+                await self._note(one, asked=False)
             return
         archive = Archive(
             destination.ae_title,
@@ -90,25 +90,38 @@ class Verifier:
             destination.tls,
         )
         uids = [one.released_study_uid for one in some]
-        held = await self._ask(some, instances_held, archive, uids)
-        if held is None:
+        try:
+            held = await self._ask(instances_held, archive, uids)
+        except (Retry, RefusedError) as error:
+            if len(some) > 1 and not _is_away(error):
+                # Maybe it is one study that it can't tell of: the others are not to wait for it.
+                for one in some:
+                    await self._verify_all([one], destination)
+            else:
+                await self._note_unanswered(some, error)
             return
         for one in some:
-            if held.get(one.released_study_uid) == one.delivered:
-                await self._note(verified, one)
-                telemetry.VERIFICATIONS.labels("verified").inc()
+            number = held.get(one.released_study_uid, 0)
+            if number == one.delivered:
+                await self._note(one)
             else:
-                await self._compare(one, archive)
+                await self._compare(one, archive, number)
 
-    async def _compare(self, one: Verifying, archive: Archive) -> None:
+    async def _compare(self, one: Verifying, archive: Archive, number: int) -> None:
         """Look image by image, where the numbers differ."""
-        there = await self._ask([one], instance_uids, archive, one.released_study_uid)
-        if there is None:
+        try:
+            there = await self._ask(instance_uids, archive, one.released_study_uid)
+        except Retry as error:
+            await self._note_unanswered([one], error)
             return
+        except RefusedError:
+            # It counts and does not name them: then all are sent again, or there are more than
+            # enough, as where other projects' images have the same UIDs.
+            there = None
         async with self._ledger.transaction() as connection:
             expected = await delivered(connection, one.id)
-            missing = [id_ for uid, id_ in expected.items() if uid not in there]
-            if not missing:
+            missing = [id_ for uid, id_ in expected.items() if uid not in (there or ())]
+            if not missing or (there is None and number > one.delivered):
                 await verified(connection, one)
                 telemetry.VERIFICATIONS.labels("verified").inc()
                 return
@@ -134,30 +147,31 @@ class Verifier:
                 correlation_id="verification",
             )
 
-    async def _ask(self, some: list[Verifying], question: Any, *about: Any) -> Any:
-        """The archive's answer; None where there is none, which is noted."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, question, self._settings, *about
-            )
-        except Retry as error:
-            delays = self._settings.retry_delays
-            async with self._ledger.transaction() as connection:
-                for one in some:
+    async def _ask(self, question: Any, *about: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, question, self._settings, *about
+        )
+
+    async def _note_unanswered(self, some: list[Verifying], error: Retry | RefusedError) -> None:
+        delays = self._settings.retry_delays
+        async with self._ledger.transaction() as connection:
+            for one in some:
+                if isinstance(error, RefusedError):
+                    await needs_attention(connection, one, Reason.NOT_VERIFIABLE, detail=str(error))
+                else:
                     delay = delays[min(one.attempts, len(delays) - 1)]
                     await postpone(connection, one, delay, error.reason, error.detail)
-            log.warning("not verified yet", transfers=len(some), reason=error.reason)
-        except RefusedError as error:
-            async with self._ledger.transaction() as connection:
-                for one in some:
-                    await needs_attention(connection, one, Reason.NOT_VERIFIABLE, detail=str(error))
-            log.warning("the destination refuses to be asked", transfers=len(some))
         telemetry.VERIFICATIONS.labels("unanswered").inc(len(some))
-        return None
+        log.warning("not verified", transfers=len(some), why=str(error))
 
-    async def _note(self, step: Any, one: Verifying) -> None:
+    async def _note(self, one: Verifying, *, asked: bool = True) -> None:
         async with self._ledger.transaction() as connection:
-            await step(connection, one)
+            await verified(connection, one, asked=asked)
+        telemetry.VERIFICATIONS.labels("verified" if asked else "not-asked").inc()
+
+
+def _is_away(error: Retry | RefusedError) -> bool:
+    return isinstance(error, Retry) and error.reason is Reason.DESTINATION_AWAY
 
 
 async def _places(connection: Connection, ids: set[int]) -> dict[int, Any]:

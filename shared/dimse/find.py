@@ -14,6 +14,7 @@ from shared.settings import Settings
 
 _AT_ONCE = 50
 """StudyInstanceUIDs per query; a UI element in explicit VR holds about a thousand."""
+_PASSING = frozenset({0xA700, 0xFE00})  # out of resources; ended by a cancel that we did not send
 _SUCCESS, _PENDING = 0x0000, frozenset({0xFF00, 0xFF01})  # PS3.4 table C.4-1
 
 
@@ -73,6 +74,10 @@ class _Inquiry:
         except RefusedError:
             # Maybe it is the list that was refused; they are asked for one by one then.
             return {}
+        except Retry as error:
+            if error.reason is not Reason.DESTINATION_BUSY or len(study_uids) == 1:
+                raise
+            return {}
 
     def _studies(self, study_uids: Sequence[str]) -> dict[str, int | None]:
         """The numbers of instances of studies; None where the archive does not say."""
@@ -128,6 +133,9 @@ class _Inquiry:
                 raise Retry(Reason.DESTINATION_AWAY, "no answer to a query")
             if code == _SUCCESS:
                 return matches
+            if code in _PASSING or 0xC000 <= code <= 0xCFFF:
+                said = f"{level} query answered with {code:04X}"
+                raise Retry(Reason.DESTINATION_BUSY, said)
             # Also where it holds back matches (B001): a count of the others would be wrong.
             if code not in _PENDING or match is None:
                 raise RefusedError(f"{level} query answered with {code:04X}")

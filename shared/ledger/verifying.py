@@ -85,22 +85,27 @@ async def delivered(connection: Connection, transfer_id: int) -> dict[str, int]:
     return {row.released_sop_uid: row.id for row in rows}
 
 
-async def verified(connection: Connection, one: Verifying) -> bool:
-    """Everything is there. Whether that still is news: more may have been delivered meanwhile."""
-    result = await connection.execute(
+async def verified(connection: Connection, one: Verifying, *, asked: bool = True) -> None:
+    """Everything is there, or nobody wants to know; unless more was delivered meanwhile.
+
+    Parameters
+    ----------
+    asked
+        The destination has said so.
+    """
+    await connection.execute(
         update(_transfer)
         .where(_is_still(one))
         .values(
             state=TransferState.COMPLETE,
             changed_at=now(),
-            verified_at=now(),
+            verified_at=now() if asked else None,
             verify_at=None,
             missing=0,
             reason=None,
             detail="",
         )
     )
-    return result.rowcount > 0
 
 
 async def postpone(
@@ -147,6 +152,7 @@ async def send_missing(
         return []
     if row.resent_at is not None:
         await needs_attention(connection, one, Reason.MISSING_THERE, missing=len(delivery_ids))
+        await _mark(connection, delivery_ids)
         return []
     assigned = await resend(connection, delivery_ids, patience=patience)
     if assigned:
@@ -156,6 +162,15 @@ async def send_missing(
             .values(resent_at=now(), missing=len(delivery_ids), reason=Reason.MISSING_THERE)
         )
     return assigned
+
+
+async def _mark(connection: Connection, delivery_ids: Collection[int]) -> None:
+    """Say of images that they are missing, until they are sent again."""
+    await connection.execute(
+        update(_delivery)
+        .where(_delivery.c.id.in_(list(delivery_ids)), _delivery.c.state == DeliveryState.FORWARDED)
+        .values(reason=Reason.MISSING_THERE)
+    )
 
 
 async def verify_again(connection: Connection, transfer_id: int) -> bool:

@@ -290,9 +290,15 @@ def test_many_studies_are_asked_for_in_a_few_queries(settings: Settings) -> None
     assert len(archive.asked) == 3
 
 
-@pytest.mark.parametrize("status", [0xA700, 0xA900, 0xB001, 0xC001, 0x0124])
-def test_an_archive_that_refuses_is_no_empty_one(settings: Settings, status: int) -> None:
-    with FakeArchive(status=status).listening() as where, pytest.raises(RefusedError) as found:
+@pytest.mark.parametrize(
+    ("status", "raised"),
+    [(0xA700, Retry), (0xC001, Retry), (0xA900, RefusedError), (0xB001, RefusedError),
+     (0x0124, RefusedError)],
+)  # fmt: skip
+def test_an_archive_that_refuses_is_no_empty_one(
+    settings: Settings, status: int, raised: type[Exception]
+) -> None:
+    with FakeArchive(status=status).listening() as where, pytest.raises(raised) as found:
         instances_held(settings, where, UIDS)
     assert f"{status:04X}" in str(found.value)
 

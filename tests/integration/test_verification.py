@@ -6,7 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
+from pydicom import Dataset
 from pynetdicom import AE, evt
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as StudyRoot
 from sqlalchemy import update
 
 from demo.phantoms import Maker
@@ -134,6 +136,10 @@ async def test_what_is_lost_again_is_a_persons_to_decide(
     assert found["reason"] == Reason.MISSING_THERE.in_words
     assert f"2 missing: {Reason.MISSING_THERE.in_words}" in (await client.get("/")).text
     assert found["counts"]["delivered"] == IMAGES
+    deliveries = (await world.api("GET", "/transfers/1/deliveries", 200))["items"]
+    assert sorted(str(one["reason"]) for one in deliveries) == sorted(
+        ["None", *2 * [Reason.MISSING_THERE.in_words]]
+    )
 
     await world.api("POST", "/transfers/1/retry", 200)
     assert (await world.read())["state"] == TransferState.VERIFYING
@@ -225,7 +231,64 @@ async def test_a_pacs_that_refuses_to_be_asked_needs_a_person(world: World) -> N
     await world.change_destination(verification="none")
     await world.api("POST", "/transfers/1/retry", 200)
     await world.round()
-    assert (await world.read())["state"] == TransferState.COMPLETE
+    found = await world.read()
+    assert (found["state"], found["verified_at"]) == (TransferState.COMPLETE, None)
+
+
+class Answering:
+    """A PACS whose queries end with these statuses, by level."""
+
+    def __init__(self, **statuses: int) -> None:
+        self.statuses, self.counted = statuses, 0
+        self._entity = AE("PACS")
+        self._entity.add_supported_context(StudyRoot)
+        server = self._entity.start_server(("127.0.0.1", 0), block=False,
+                                           evt_handlers=[(evt.EVT_C_FIND, self._find)])  # fmt: skip
+        self.port: int = server.server_address[1]
+
+    def _find(self, event: Any) -> Any:
+        asked = event.identifier
+        if status := self.statuses.get(asked.QueryRetrieveLevel):
+            yield status, None
+            return
+        answer = Dataset()
+        answer.QueryRetrieveLevel = asked.QueryRetrieveLevel
+        answer.StudyInstanceUID = asked.StudyInstanceUID
+        if asked.QueryRetrieveLevel == "STUDY":
+            answer.NumberOfStudyRelatedInstances = str(self.counted)
+        else:
+            answer.SeriesInstanceUID = "1.2.3"
+        yield 0xFF00, answer
+
+    def close(self) -> None:
+        self._entity.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("statuses", "counted", "state", "reason"),
+    [({"STUDY": 0xA700}, 0, "verifying", Reason.DESTINATION_BUSY),
+     ({"STUDY": 0xC001}, 0, "verifying", Reason.DESTINATION_BUSY),
+     ({"STUDY": 0xA900}, 0, "attention", Reason.NOT_VERIFIABLE),
+     ({"IMAGE": 0xA900}, IMAGES - 1, "running", None),
+     ({"IMAGE": 0xA900}, IMAGES + 1, "complete", None),
+     ({"IMAGE": 0xA700}, IMAGES - 1, "verifying", Reason.DESTINATION_BUSY)],
+)  # fmt: skip
+async def test_what_a_pacs_answers_to_queries_counts_for_what_it_is(
+    world: World, statuses: dict[str, int], counted: int, state: str, reason: Reason | None
+) -> None:
+    pacs = Answering(**statuses)
+    pacs.counted = counted
+    try:
+        await world.change_destination(port=pacs.port, ae_title="PACS")
+        await world.round()
+    finally:
+        pacs.close()
+    found = await world.read()
+    assert found["state"] == state
+    if reason is not None:
+        assert found["reason"] == reason.in_words
+    if state == "running":
+        assert found["counts"]["in_flight"] == IMAGES, "nobody knows which are missing"
 
 
 async def test_a_destination_is_tried_out(world: World) -> None:
