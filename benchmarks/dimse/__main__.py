@@ -3,12 +3,20 @@
 import argparse
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from benchmarks.dimse import inwards, journey, loads, outwards
-from benchmarks.dimse.receivers import Orthanc, Pynetdicom, Receiver, SluseReceiver, Storescp
+from benchmarks.dimse.receivers import (
+    SLUSE,
+    Orthanc,
+    Pynetdicom,
+    Receiver,
+    SluseReceiver,
+    Storescp,
+)
 from shared.identity import MasterKey
 from tests.servers.common import stop_all
 from tests.servers.postgres import new_database, postgres
@@ -47,6 +55,7 @@ def _inwards(
         "SLUSE_DATABASE_URL": new_database(server),
         "SLUSE_MASTER_KEY": MasterKey.generate(),
     }
+    subprocess.run([SLUSE, "migrate"], env=knobs, check=True, stdout=subprocess.DEVNULL)
     receivers: list[Receiver] = [Storescp(), SluseReceiver(knobs), Orthanc(), Pynetdicom()]
     costs = inwards.measure(receivers, folders, options.associations, options.rounds)
     lines = [

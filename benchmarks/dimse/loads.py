@@ -44,7 +44,7 @@ def send(parts: list[Path], port: int, called: str) -> float:
     began = time.perf_counter()
     senders = [
         subprocess.Popen(
-            ["dcmsend", "--aec", called, "--scan-directories", "127.0.0.1", str(port), str(part)],
+            ["dcmsend", "-aec", called, "--scan-directories", "127.0.0.1", str(port), str(part)],
             env=_ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )
         for part in parts

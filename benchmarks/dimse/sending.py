@@ -4,6 +4,7 @@ measured from outside.
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 
 from services.forwarder.destinations import Destinations
@@ -17,7 +18,7 @@ _BATCH = 256  # as the forwarder takes them from its queue
 
 
 async def main(port: int, called: str, folders: list[Path]) -> None:
-    """Send every folder as a series of its own."""
+    """Send every folder as a series of its own; prints the seconds of CPU and on the clock."""
     peer = Peer(1, called, "127.0.0.1", port, associations=len(folders))
     destinations = Destinations(Settings())
     work = [
@@ -26,10 +27,12 @@ async def main(port: int, called: str, folders: list[Path]) -> None:
         for number, path in enumerate(sorted(folder.iterdir()), start=series * 1_000_000)
     ]
     work.sort(key=lambda one: one.id % 1_000_000)
+    cpu, wall = time.process_time(), time.perf_counter()
     for start in range(0, len(work), _BATCH):
         answered = await destinations.send(work[start : start + _BATCH])
         if any(answer.verdict is not Verdict.DONE for _, answer in answered):
             raise SystemExit("not everything was taken")
+    print(time.process_time() - cpu, time.perf_counter() - wall)
     await asyncio.to_thread(destinations.close)
 
 
