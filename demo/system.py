@@ -33,7 +33,7 @@ class System:
                 list(map(str, command)),
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"SLUSE_DICOM_HOST": "127.0.0.1"},
+                env=os.environ | {"SLUSE_DICOM_HOST": "127.0.0.1", "SLUSE_VERIFY_AFTER": "0.5"},
             )
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{self.http_port}/api/v1", timeout=30, trust_env=False

@@ -1,4 +1,4 @@
-"""What a destination's answer means: done, retry or reject. The one table of all answers.
+"""What a destination's answer means: done, retry or reject. The one table of DIMSE statuses.
 
 `docs/forwarding.md` shows it; a test compares them.
 """
@@ -79,33 +79,14 @@ STATUSES = (
     Row(range(0xC000, 0xD000), _REJECT, _REFUSED, "cannot understand"),
 )
 
-# RFC 9110, and PS3.18 table 10.5.3-1; of single instances a response says more (FAILURES).
-HTTP = (
-    Row(_one(200), _DONE, None, ""),
-    Row(_one(202), _DONE, None, ""),
-    Row(_one(204), _DONE, None, ""),
-    Row(_one(400), _REJECT, _REFUSED, "bad request"),
-    Row(range(401, 404), _RETRY, Reason.DESTINATION_AWAY, "not allowed: check the credentials"),
-    Row(_one(404), _RETRY, Reason.DESTINATION_AWAY, "no such service: check the address"),
-    Row(_one(408), _RETRY, _BUSY, "took too long"),
-    Row(_one(409), _REJECT, _REFUSED, "conflict"),
-    Row(_one(413), _REJECT, _REFUSED, "too large"),
-    Row(_one(415), _REJECT, _SYNTAX, "media type not supported"),
-    Row(_one(429), _RETRY, _BUSY, "too many requests"),
-    Row(range(400, 500), _REJECT, _REFUSED, "refused"),
-    Row(_one(503), _RETRY, _BUSY, "out of service at present"),
-    Row(range(500, 600), _RETRY, _BUSY, "server error"),
-)
-
 
 def of_status(status: int) -> Answer:
-    """The answer that a C-STORE status or a DICOMweb failure reason is."""
-    return _look_up(STATUSES, status, f"{status:04X}")
-
-
-def of_http(status: int) -> Answer:
-    """The answer that an HTTP status is."""
-    return _look_up(HTTP, status, f"HTTP {status}")
+    """The answer that a C-STORE status is."""
+    row = next((row for row in STATUSES if status in row.codes), None)
+    if row is None:
+        return Answer(Verdict.REJECT, Reason.DESTINATION_REFUSED, f"{status:04X} unknown status")
+    detail = f"{status:04X} {row.meaning}" if row.meaning else ""
+    return Answer(row.verdict, row.reason, detail)
 
 
 def of_response(response: Command) -> Answer:
@@ -124,11 +105,3 @@ def of_response(response: Command) -> Answer:
 def away(detail: str) -> Answer:
     """No answer: the destination could not be reached, or broke off."""
     return Answer(Verdict.RETRY, Reason.DESTINATION_AWAY, detail)
-
-
-def _look_up(table: tuple[Row, ...], status: int, shown: str) -> Answer:
-    row = next((row for row in table if status in row.codes), None)
-    if row is None:
-        return Answer(Verdict.REJECT, Reason.DESTINATION_REFUSED, f"{shown} unknown status")
-    detail = f"{shown} {row.meaning}" if row.meaning else ""
-    return Answer(row.verdict, row.reason, detail)

@@ -1,8 +1,10 @@
 """The forwarder against Storage SCPs that take, refuse, are away or come back."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
 from pynetdicom import AE, _config, evt
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 from structlog.testing import capture_logs
 
 from demo.phantoms import Maker
@@ -19,6 +21,7 @@ from services.forwarder.destinations import Destinations
 from services.forwarder.dimse import Parcel, Peer, Sender
 from services.forwarder.outcome import Verdict
 from services.forwarder.transcoding import Transcoder
+from services.forwarder.work import Work, load
 from shared.clock import now
 from shared.dimse.requestor import Proposal
 from shared.errors import Reason
@@ -27,6 +30,7 @@ from shared.ledger.states import TransferState
 from shared.ledger.tables import (
     Association,
     Delivery,
+    Destination,
     Instance,
     Participant,
     Project,
@@ -332,6 +336,64 @@ async def test_a_changed_destination_counts_at_once(
     with pacs.listening(pacs.port, ae_title="RESEARCHPACS2"):
         await handle(consumer, event)
     assert (await state_of(runtime))[0] == {"forwarded"}
+
+
+async def test_outside_a_destinations_hours_images_wait(
+    runtime: Runtime, consumer: AnonymizedConsumer, pacs: Pacs
+) -> None:
+    hour = now().astimezone().hour
+    closed = f"{(hour + 2) % 24:02}:00-{(hour + 3) % 24:02}:00"
+    with pacs.listening():
+        event = await anonymized(runtime, pacs.port)
+        async with runtime.ledger.transaction() as connection:
+            await connection.execute(update(core(Destination)).values(hours=closed))
+        outcome = await handle(consumer, event)
+        assert len(outcome.retried) == 2 and pacs.associations == 0
+        (waiting, *_) = await rows(runtime, Delivery)
+        assert (waiting.state, waiting.reason) == ("anonymized", Reason.DESTINATION_CLOSED)
+        async with runtime.ledger.transaction() as connection:
+            await connection.execute(update(core(Destination)).values(hours=""))
+        await handle(consumer, event)
+    assert (await state_of(runtime))[0] == {"forwarded"}
+
+
+async def test_series_go_side_by_side_and_each_in_its_order(
+    destinations: Destinations, pacs: Pacs, tmp_path: Path
+) -> None:
+    some = _parcels(tmp_path, [(CT, str(ExplicitVRLittleEndian))] * 12)
+    with pacs.listening():
+        peer = Peer(1, "RESEARCHPACS", "127.0.0.1", pacs.port, associations=2)
+        work = [Work(one, peer, 1, 1, number % 2) for number, one in enumerate(some)]
+        answered = await destinations.send(work)
+        assert {answer.verdict for _, answer in answered} == {Verdict.DONE}
+        assert pacs.associations == 2
+        for series in (0, 1):
+            sent = [one.sop_instance_uid for one in some[series::2]]
+            assert [uid for uid in pacs.got if uid in sent] == sent
+        # A destination that somebody has changed gets associations of its own.
+        slower = replace(peer, associations=1, images_per_second=20)
+        began = time.monotonic()
+        await destinations.send([Work(one, slower, 1, 1, 0) for one in some[:5]])
+        assert time.monotonic() - began >= 0.2
+        assert list(destinations._lines) == [slower]
+
+
+async def test_copies_go_study_by_study_in_the_order_of_their_series(runtime: Runtime) -> None:
+    event = await anonymized(runtime, None, 3)
+    first, second, third = event.delivery_ids
+    async with runtime.ledger.transaction() as connection:
+        (series,) = (await connection.execute(select(core(Series)))).mappings().all()
+        for number in ("10", "2"):
+            made = dict(series) | {"id": int(number), "series_number": number,
+                                   "series_instance_uid": f"1.2.{number}"}  # fmt: skip
+            await connection.execute(insert(core(Series)).values(**made))
+        for delivery, series_id in ((first, 10), (third, 2)):
+            await connection.execute(
+                update(core(Delivery)).where(core(Delivery).c.id == delivery)
+                .values(series_id=series_id)
+            )  # fmt: skip
+        work = await load(connection, event.delivery_ids, runtime.spool)
+    assert [one.id for one in work if one.id != second] == [third, first]
 
 
 async def test_given_up_images_have_failed(runtime: Runtime, consumer: AnonymizedConsumer) -> None:

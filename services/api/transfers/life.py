@@ -84,8 +84,9 @@ async def accept_as_is(connection: Connection, transfer_id: int) -> None:
 async def take_back(connection: Connection, transfer_id: int, master_key: MasterKey) -> None:
     """Take a transfer back without another in its place; a problem when it was already."""
     wrong = await _locked(connection, transfer_id)
+    await _recall(connection, wrong, replaced=False)
     await lock_projects(connection, {wrong.project_id})
-    await _recall(connection, wrong, master_key, replaced=False)
+    await uncouple(connection, wrong.id, wrong.patient_id, master_key)
     await audit(
         connection,
         Action.TRANSFER_RECALLED,
@@ -103,9 +104,10 @@ async def correct(
     """
     wrong = await _locked(connection, transfer_id)
     wanted = await _wanted(connection, wrong, body)
+    await _recall(connection, wrong, replaced=wanted.project_id == wrong.project_id)
+    # Projects after deliveries, as those lock them who take what arrives.
     projects = await lock_projects(connection, {wrong.project_id, wanted.project_id})
-    same_project = wanted.project_id == wrong.project_id
-    await _recall(connection, wrong, master_key, replaced=same_project)
+    await uncouple(connection, wrong.id, wrong.patient_id, master_key)
     project = projects[wanted.project_id]
     made = transfer_of(await take(connection, wanted, project, master_key), project)
     await audit(
@@ -118,12 +120,9 @@ async def correct(
     return made
 
 
-async def _recall(
-    connection: Connection, wrong: _Wrong, master_key: MasterKey, *, replaced: bool
-) -> None:
+async def _recall(connection: Connection, wrong: _Wrong, *, replaced: bool) -> None:
     if not await recall(connection, wrong.id, replaced=replaced):
         raise ProblemError(409, _WHY_NOT[TransferState(wrong.state)])
-    await uncouple(connection, wrong.id, wrong.patient_id, master_key)
 
 
 async def _wanted(connection: Connection, wrong: _Wrong, body: TransferCorrection) -> Request:
