@@ -14,10 +14,11 @@ from shared.ledger.states import (
     Verification,
     transfer_sources_of,
 )
-from shared.ledger.tables import Delivery, Destination, Project, Study, Transfer, core
+from shared.ledger.tables import Delivery, Destination, Project, SentTo, Study, Transfer, core
 
 _delivery, _transfer = core(Delivery), core(Transfer)
 _study, _project, _destination = core(Study), core(Project), core(Destination)
+_sent_to = core(SentTo)
 
 
 async def run(connection: Connection, transfer_ids: Iterable[int]) -> None:
@@ -86,8 +87,10 @@ def _is_to_be_verified() -> ColumnElement[bool]:
 
 
 def still_there(transfer: FromClause) -> ColumnElement[bool]:
-    """Whether images of a transfer are, or will be, in its project."""
-    stopped_midway = (transfer.c.state == TransferState.CANCELLED) & (transfer.c.delivered > 0)
+    """Whether images of a transfer are, may be, or will be in its project."""
+    # One that was on its way when it was stopped has arrived, though nobody counts it.
+    was_sent = exists().where(_sent_to.c.transfer_id == transfer.c.id)
+    stopped_midway = (transfer.c.state == TransferState.CANCELLED) & was_sent
     return transfer.c.state.not_in(ENDED) | stopped_midway
 
 
