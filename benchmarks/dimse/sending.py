@@ -11,6 +11,7 @@ from services.forwarder.destinations import Destinations
 from services.forwarder.dimse import Parcel, Peer
 from services.forwarder.outcome import Verdict
 from services.forwarder.work import Work
+from shared.clock import now
 from shared.header import read_header
 from shared.settings import Settings
 
@@ -22,7 +23,7 @@ async def main(port: int, called: str, folders: list[Path]) -> None:
     peer = Peer(1, called, "127.0.0.1", port, associations=len(folders))
     destinations = Destinations(Settings())
     work = [
-        Work(_parcel(number, path), peer, 1, 1, series)
+        Work(_parcel(number, path), peer, 1, now(), 1, series)
         for series, folder in enumerate(folders)
         for number, path in enumerate(sorted(folder.iterdir()), start=series * 1_000_000)
     ]

@@ -28,6 +28,7 @@ async def note_written(connection: Connection, written: Sequence[Work], settings
             {
                 "id": one.job.delivery_id,
                 "revision": one.revision,
+                "since": one.since,
                 "released_sop_uid": one.released_sop_uid,
                 "released_key": one.job.target_key,
                 "attempts": 0,
@@ -65,12 +66,15 @@ async def note_held(connection: Connection, held: Sequence[tuple[Work, Done]]) -
         {
             "id": one.job.delivery_id,
             "revision": one.revision,
+            "since": one.since,
             "reason": done.held,
             "detail": clip(_delivery, "detail", done.detail),
         }
         for one, done in held
     ]
-    await move(connection, DeliveryState.HELD, rows, due_at=now(), step="anonymizer")
+    moved = await move(connection, DeliveryState.HELD, rows, due_at=now(), step="anonymizer")
+    if not moved:
+        return
     await connection.execute(
         insert(_finding),
         [
@@ -81,6 +85,7 @@ async def note_held(connection: Connection, held: Sequence[tuple[Work, Done]]) -
                 "found_at": now(),
             }
             for row in rows
+            if row["id"] in moved
         ],
     )
     await settle(connection, {one.transfer_id for one, _ in held})

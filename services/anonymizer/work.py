@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 from sqlalchemy import select
@@ -39,6 +40,8 @@ class Work:
 
     job: Job
     revision: int
+    since: datetime
+    """When the delivery came into the state that this is about."""
     transfer_id: int
     series_id: int
     project_id: int
@@ -67,6 +70,7 @@ async def load(
             _delivery.c.id,
             _delivery.c.state,
             _delivery.c.revision,
+            _delivery.c.changed_at,
             _delivery.c.transfer_id,
             _delivery.c.series_id,
             _instance.c.spool_key,
@@ -128,6 +132,7 @@ async def load(
                     original,
                 ),
                 revision=row.revision,
+                since=row.changed_at,
                 transfer_id=row.transfer_id,
                 series_id=row.series_id,
                 project_id=row.project_id,

@@ -6,7 +6,7 @@ Copies go to their projects' destinations; then one transaction notes what each 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from services.forwarder.destinations import Destinations
+from services.forwarder.destinations import Destinations, is_open
 from services.forwarder.outcome import Answer, Verdict
 from services.forwarder.work import Work, load
 from shared import telemetry
@@ -79,9 +79,10 @@ class AnonymizedConsumer:
     async def _take(self, connection: Connection, delivery_ids: Iterable[int]) -> list[Work]:
         """What may be sent now; the ledger knows before it goes where it goes."""
         found = await load(connection, delivery_ids, self._spool)
-        going = {one.id: (one.revision, one.peer.destination_id) for one in found if one.peer}
-        may = await may_be_sent(connection, going)
-        return [one for one in found if one.id in may or one.peer is None]
+        going = [one for one in found if one.peer and is_open(one.peer)]
+        places = {one.id: (one.revision, one.peer.destination_id) for one in going if one.peer}
+        may = await may_be_sent(connection, places)
+        return [one for one in found if one.id in may or one not in going]
 
     async def give_up(self, message: Message, reason: Reason) -> None:
         """Note that sending was given up."""
@@ -101,6 +102,7 @@ async def _note(connection: Connection, state: DeliveryState, answered: list[Ans
             {
                 "id": one.id,
                 "revision": one.revision,
+                "since": one.since,
                 "reason": answer.reason,
                 "detail": answer.detail,
             }

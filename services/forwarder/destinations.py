@@ -41,7 +41,7 @@ class Destinations:
         for one in work:
             if one.peer is None:
                 answered.append((one, Answer(Verdict.REJECT, Reason.NO_DESTINATION)))
-            elif wait_until(one.peer.hours, now().astimezone()):
+            elif not is_open(one.peer):
                 answered.append(
                     (one, Answer(Verdict.RETRY, Reason.DESTINATION_CLOSED, one.peer.hours))
                 )
@@ -105,3 +105,8 @@ class Destinations:
 
     def _all(self) -> list[_Line]:
         return [line for lines in self._lines.values() for line in lines]
+
+
+def is_open(peer: Peer) -> bool:
+    """Whether a destination takes images at this hour."""
+    return not wait_until(peer.hours, now().astimezone())

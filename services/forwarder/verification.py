@@ -155,7 +155,7 @@ class Verifier:
     async def _note_unanswered(self, some: list[Verifying], error: Retry | RefusedError) -> None:
         delays = self._settings.retry_delays
         async with self._ledger.transaction() as connection:
-            for one in some:
+            for one in sorted(some):
                 if isinstance(error, RefusedError):
                     await needs_attention(connection, one, Reason.NOT_VERIFIABLE, detail=str(error))
                 else:

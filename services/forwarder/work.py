@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -33,6 +34,8 @@ class Work:
     parcel: Parcel
     peer: Peer | None
     revision: int
+    since: datetime
+    """When the delivery came into the state that this is about."""
     transfer_id: int
     series_id: int
 
@@ -53,6 +56,7 @@ async def load(connection: Connection, delivery_ids: Iterable[int], spool: Spool
         select(
             _delivery.c.id,
             _delivery.c.revision,
+            _delivery.c.changed_at,
             _delivery.c.transfer_id,
             _delivery.c.series_id,
             _delivery.c.instance_id,
@@ -87,6 +91,7 @@ async def load(connection: Connection, delivery_ids: Iterable[int], spool: Spool
             ),
             peer=_peer(row),
             revision=row.revision,
+            since=row.changed_at,
             transfer_id=row.transfer_id,
             series_id=row.series_id,
         )

@@ -69,7 +69,7 @@ async def lock_projects(connection: Connection, project_ids: Iterable[int]) -> d
         select(_project)
         .where(_project.c.id.in_(set(project_ids)))
         .order_by(_project.c.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     return {row["id"]: Project.model_validate(dict(row)) for row in rows.mappings()}
 

@@ -254,7 +254,7 @@ async def take_listed(
         select(*_FACTS)
         .where(_study.c.id.in_(list(study_ids)))
         .order_by(_study.c.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     studies = [_Facts(*row) for row in rows]
     project = (await lock_projects(connection, [project_id]))[project_id]

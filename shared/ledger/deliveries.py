@@ -45,7 +45,9 @@ async def move(
     Parameters
     ----------
     rows
-        One mapping per delivery: `id`, `revision`, and the same further columns in each.
+        One mapping per delivery: `id`, `revision`, `since` (its `changed_at` when the work was
+        begun; None for whatever became of it), and the same further columns in each. What was
+        started again meanwhile is not moved by the result of the earlier work.
     due_at
         When the reconciler may nudge, should the move leave them in flight.
     step
@@ -69,12 +71,10 @@ async def _move(
 ) -> set[int]:
     found = await lock_where(connection, _delivery.c.id.in_([row["id"] for row in rows]))
     legal = {one.id: one for one in found if DeliveryState(one.state) in sources_of(to)}
-    wanted = [
-        row for row in rows if row["id"] in legal and legal[row["id"]].revision == row["revision"]
-    ]
+    wanted = [row for row in rows if row["id"] in legal and _is_same(legal[row["id"]], row)]
     if not wanted:
         return set()
-    extra = set(rows[0]) - {"id", "revision"}
+    extra = set(rows[0]) - {"id", "revision", "since"}
     statement = (
         update(_delivery)
         .where(_delivery.c.id == bindparam("b_id"))
@@ -92,6 +92,11 @@ async def _move(
     return {row["id"] for row in wanted}
 
 
+def _is_same(locked: "Locked", row: Mapping[str, Any]) -> bool:
+    since = row.get("since")
+    return locked.revision == row["revision"] and since in (None, locked.changed_at)
+
+
 class Locked(NamedTuple):
     """A delivery that nobody else moves until this transaction ends."""
 
@@ -100,6 +105,7 @@ class Locked(NamedTuple):
     series_id: int
     state: str
     revision: int
+    changed_at: datetime
 
 
 async def lock_where(connection: Connection, which: ColumnElement[bool]) -> list[Locked]:
@@ -108,7 +114,7 @@ async def lock_where(connection: Connection, which: ColumnElement[bool]) -> list
         select(*(_delivery.c[name] for name in Locked._fields))
         .where(which)
         .order_by(_delivery.c.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     return [Locked(*row) for row in rows]
 

@@ -6,6 +6,7 @@ place that something of the transfer went to. How the deletion goes is in `share
 
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, delete, exists, func, insert, select, update
 
@@ -25,6 +26,7 @@ from shared.ledger.tables import (
     Coupling,
     Delivery,
     Destination,
+    Project,
     Recall,
     Release,
     SentTo,
@@ -34,7 +36,7 @@ from shared.ledger.tables import (
 )
 from shared.ledger.transfers import still_there
 
-_transfer, _destination = core(Transfer), core(Destination)
+_transfer, _destination, _project = core(Transfer), core(Destination), core(Project)
 _recall, _release, _coupling = core(Recall), core(Release), core(Coupling)
 _study, _delivery, _sent_to = core(Study), core(Delivery), core(SentTo)
 _other = _transfer.alias("other")
@@ -43,6 +45,7 @@ BY_SLUSE = frozenset({Deletion.ORTHANC, Deletion.DICOMWEB})
 """How Sluse deletes by itself."""
 NO_DELETIONS = "the destination takes no deletions"
 """Why a person deletes."""
+_NOT_OVERWRITTEN = "the copies that should have taken their place did not come"
 _IN_DOUBT = timedelta(minutes=2)
 """After that an image that was on its way has arrived, or never will."""
 
@@ -53,9 +56,11 @@ async def cancel(connection: Connection, transfer_id: int) -> bool:
     The caller holds the lock of the study, so that no instance is added meanwhile.
     """
     await lock(connection, transfer_id)
+    before = await _state(connection, transfer_id)
     if not await _end(connection, transfer_id, TransferState.CANCELLED):
         return False
     await withdraw(connection, transfer_id, forwarded=False)
+    await _overwrites_nothing(connection, before)
     return True
 
 
@@ -70,9 +75,16 @@ async def recall(connection: Connection, transfer_id: int, *, replaced: bool = F
         Copies with the same UIDs are to take its place.
     """
     await lock(connection, transfer_id)
+    before = await _state(connection, transfer_id)
     if not await _end(connection, transfer_id, TransferState.RECALLED):
         return False
     in_doubt = await withdraw(connection, transfer_id, forwarded=True)
+    # What was on its way when it was cancelled may still come.
+    if before.state == TransferState.CANCELLED and before.changed_at > now() - _IN_DOUBT:
+        in_doubt = True
+    if not replaced:
+        await _overwrites_nothing(connection, before)
+    moment = now()
     released = await connection.scalar(
         select(func.count()).where(
             _delivery.c.transfer_id == transfer_id, _delivery.c.released_sop_uid.is_not(None)
@@ -91,7 +103,9 @@ async def recall(connection: Connection, transfer_id: int, *, replaced: bool = F
         .order_by(_destination.c.id)
     )
     for place in places.all():
-        state, why = _how(Deletion(place.deletion), replaced=replaced)
+        # Only where the right copies go, too, do they take the place of the wrong ones.
+        overwritten = replaced and place.id == before.destination_id
+        state, why = _how(Deletion(place.deletion), replaced=overwritten)
         await connection.execute(
             insert(_recall).values(
                 transfer_id=transfer_id,
@@ -100,12 +114,12 @@ async def recall(connection: Connection, transfer_id: int, *, replaced: bool = F
                 instances=released,
                 state=state,
                 detail=why,
-                asked_at=now(),
-                due_at=now(),
+                asked_at=moment,
+                due_at=moment,
                 # What is on its way may come after the deletion, and nobody live to say so.
-                again_at=now() + _IN_DOUBT if in_doubt else None,
+                again_at=moment + _IN_DOUBT if in_doubt else None,
                 attempts=0,
-                done_at=now() if state is RecallState.DONE else None,
+                done_at=moment if state is RecallState.DONE else None,
             )
         )
     return True
@@ -118,6 +132,40 @@ def _how(deletion: Deletion, *, replaced: bool) -> tuple[RecallState, str]:
     if replaced and deletion is Deletion.OVERWRITES:
         return RecallState.DONE, ""
     return RecallState.BY_HAND, NO_DELETIONS
+
+
+async def _state(connection: Connection, transfer_id: int) -> Any:
+    """A transfer's state as a row, and the destination that its project has now."""
+    rows = await connection.execute(
+        select(
+            _transfer.c.study_id,
+            _transfer.c.project_id,
+            _transfer.c.state,
+            _transfer.c.changed_at,
+            _project.c.destination_id,
+        )
+        .join_from(_transfer, _project)
+        .where(_transfer.c.id == transfer_id)
+    )
+    return rows.one()
+
+
+async def _overwrites_nothing(connection: Connection, transfer: Any) -> None:
+    """What the copies of a transfer were to take the place of stays there, as they never will."""
+    if transfer.state in (TransferState.VERIFYING, TransferState.COMPLETE):
+        return
+    same = select(_other.c.id).where(
+        _other.c.study_id == transfer.study_id, _other.c.project_id == transfer.project_id
+    )
+    await connection.execute(
+        update(_recall)
+        .where(
+            _recall.c.transfer_id.in_(same),
+            _recall.c.state == RecallState.DONE,
+            _recall.c.done_at == _recall.c.asked_at,  # done without anybody's doing
+        )
+        .values(state=RecallState.BY_HAND, done_at=None, detail=_NOT_OVERWRITTEN)
+    )
 
 
 async def _end(connection: Connection, transfer_id: int, state: TransferState) -> bool:

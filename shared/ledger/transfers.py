@@ -94,13 +94,17 @@ def still_there(transfer: FromClause) -> ColumnElement[bool]:
     return transfer.c.state.not_in(ENDED) | stopped_midway
 
 
+# All locks of rows are `FOR NO KEY UPDATE`: they shut each other out, and leave alone who only
+# enters a row that refers to a locked one.
+
+
 async def lock_transfers(connection: Connection, transfer_ids: Iterable[int]) -> None:
     """Lock transfers, in one order everywhere, and after their deliveries."""
     await connection.execute(
         select(_transfer.c.id)
         .where(_transfer.c.id.in_(set(transfer_ids)))
         .order_by(_transfer.c.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
 
 
@@ -117,5 +121,5 @@ async def lock_known(connection: Connection, study_uids: Iterable[str]) -> None:
 
 async def _lock_studies(connection: Connection, which: ColumnElement[bool]) -> None:
     await connection.execute(
-        select(_study.c.id).where(which).order_by(_study.c.id).with_for_update()
+        select(_study.c.id).where(which).order_by(_study.c.id).with_for_update(key_share=True)
     )

@@ -151,8 +151,8 @@ async def send_missing(
     if row is None:
         return []
     if row.resent_at is not None:
+        await _mark(connection, delivery_ids)  # deliveries before transfers, as everywhere
         await needs_attention(connection, one, Reason.MISSING_THERE, missing=len(delivery_ids))
-        await _mark(connection, delivery_ids)
         return []
     assigned = await resend(connection, delivery_ids, patience=patience)
     if assigned:

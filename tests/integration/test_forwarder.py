@@ -363,7 +363,7 @@ async def test_series_go_side_by_side_and_each_in_its_order(
     some = _parcels(tmp_path, [(CT, str(ExplicitVRLittleEndian))] * 12)
     with pacs.listening():
         peer = Peer(1, "RESEARCHPACS", "127.0.0.1", pacs.port, associations=2)
-        work = [Work(one, peer, 1, 1, number % 2) for number, one in enumerate(some)]
+        work = [Work(one, peer, 1, now(), 1, number % 2) for number, one in enumerate(some)]
         answered = await destinations.send(work)
         assert {answer.verdict for _, answer in answered} == {Verdict.DONE}
         assert pacs.associations == 2
@@ -373,7 +373,7 @@ async def test_series_go_side_by_side_and_each_in_its_order(
         # A destination that somebody has changed gets associations of its own.
         slower = replace(peer, associations=1, images_per_second=20)
         began = time.monotonic()
-        await destinations.send([Work(one, slower, 1, 1, 0) for one in some[:5]])
+        await destinations.send([Work(one, slower, 1, now(), 1, 0) for one in some[:5]])
         assert time.monotonic() - began >= 0.2
         assert list(destinations._lines) == [slower]
 

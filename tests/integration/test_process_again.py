@@ -1,10 +1,14 @@
 """All cases of a project are processed again."""
 
+from typing import Any
+
 import pytest
 
 from services.api.projects import processing
 from shared.admission import Objection
+from shared.events import Event, InstanceAnonymized, InstanceAssigned
 from shared.ledger.auditing import Action
+from shared.ledger.starting import in_batches
 from shared.ledger.states import DeliveryState, TransferState
 from shared.ledger.tables import (
     Delivery,
@@ -58,3 +62,36 @@ async def test_a_project_that_takes_no_images_is_not_processed_again(world: Worl
     for path in ("process-again/estimate", "process-again"):
         method = "GET" if path.endswith("estimate") else "POST"
         await world.api(method, f"/projects/NOSUCH/{path}", 404)
+
+
+async def test_the_result_of_work_that_was_begun_before_does_not_count(world: World) -> None:
+    """Else the old copy would stay there, taken for the new one."""
+    transfer = await world.assign()
+    (old,) = await world.line.run(*requested([transfer]), until=InstanceAnonymized)
+    kept: list[Event] = []
+    real = world.line.destinations
+
+    class Slow:
+        async def send(self, work: list[Any]) -> list[Any]:
+            world.line.destinations = real
+            await world.api("POST", "/projects/AAA/process-again", 202)
+            kept.extend(
+                await world.line.run(*await assigned(world, transfer), until=InstanceAnonymized)
+            )
+            return await real.send(work)
+
+    world.line.destinations = Slow()
+    await world.line.step(old)
+    states = {one.state for one in await rows(world.runtime, Delivery, transfer_id=transfer)}
+    assert states == {DeliveryState.ANONYMIZED}
+    await world.line.run(*kept)
+    assert await transfer_state(world.runtime, transfer) == TransferState.COMPLETE
+
+
+async def assigned(world: World, transfer: int) -> list[Event]:
+    found = await rows(world.runtime, Delivery, transfer_id=transfer, state="assigned")
+    places = [(one.transfer_id, one.series_id, one.id) for one in found]
+    return [
+        InstanceAssigned(transfer_id=one, series_id=series, delivery_ids=tuple(ids))
+        for one, series, ids in in_batches(places)
+    ]

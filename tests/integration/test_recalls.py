@@ -197,6 +197,39 @@ async def test_where_images_take_the_place_of_others_nothing_waits(world: World)
     assert recall["state"] == RecallState.BY_HAND
 
 
+async def test_nothing_takes_the_place_of_images_at_another_destination(world: World) -> None:
+    await world.change_destination(deletion="overwrites")
+    await world.add_one_that_is_away()
+    await world.api("PATCH", "/projects/WRONG", 200, {"destination_id": 2})
+    _, recall = await world.correct(participant="P_2")
+    assert (recall["destination"], recall["state"]) == ("pacs", RecallState.BY_HAND)
+
+
+async def test_what_was_to_take_the_place_and_never_came_leaves_it_to_a_person(
+    world: World,
+) -> None:
+    await world.change_destination(deletion="overwrites")
+    right, recall = await world.correct(participant="P_2")
+    assert recall["state"] == RecallState.DONE
+    await world.api("POST", f"/transfers/{right}/recall", 200)
+    (left,) = await rows(world.runtime, Recall)
+    assert (left.state, left.done_at) == (RecallState.BY_HAND, None)
+    assert "did not come" in left.detail
+
+
+async def test_what_waits_for_its_hour_was_not_sent(world: World) -> None:
+    hour = now().astimezone().hour
+    closed = f"{(hour + 2) % 24:02}:00-{(hour + 3) % 24:02}:00"
+    await world.change_destination(deletion="none", hours=closed)
+    keys = arrive(world.runtime, Maker(8, size=16).ct(1).instances)
+    await world.line.run(InstanceReceived(keys=tuple(keys)))
+    body = {"study_id": 2, "project": "WRONG", "participant": "P_5"}
+    world.transfer = (await world.api("POST", "/transfers", 201, body))["id"]
+    await world.line.run(TransferRequested(transfer_id=world.transfer))
+    _, recall = await world.correct(participant="P_6")
+    assert recall is None
+
+
 async def test_a_study_that_two_projects_share_is_left_to_a_person(world: World) -> None:
     """Where profiles keep UIDs, deleting one project's study would take the other's images."""
     body = {"study_id": 1, "project": "RIGHT", "participant": "P_2"}

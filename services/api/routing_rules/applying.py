@@ -101,7 +101,7 @@ async def _locked(connection: Connection, rule: RoutingRule, done: int) -> list[
         )
         .order_by(_study.c.id)
         .limit(_AT_ONCE)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     return list(rows)
 

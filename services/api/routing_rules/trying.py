@@ -155,7 +155,7 @@ async def _ask_the_gate(
             select(_study.c.id)
             .where(_study.c.id.in_(studies))
             .order_by(_study.c.id)
-            .with_for_update()
+            .with_for_update(key_share=True)
         )
     projects: dict[int, Project] = await lock_projects(connection, [project_id])
     for request in requests:

@@ -57,7 +57,9 @@ async def stop(connection: Connection, transfer_id: int) -> None:
     """Cancel a transfer; a problem when there is nothing to stop."""
     before = await _locked(connection, transfer_id)
     if not await cancel(connection, transfer_id):
-        raise ProblemError(409, _WHY_NOT[TransferState(before.state)])
+        # The last image may have been delivered since.
+        state = TransferState((await _read(connection, transfer_id)).state)
+        raise ProblemError(409, _WHY_NOT[state])
     await audit(
         connection,
         Action.TRANSFER_CANCELLED,

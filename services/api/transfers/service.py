@@ -168,7 +168,7 @@ async def _find_study(connection: Connection, body: TransferCreate) -> int:
         else _study.c.study_instance_uid == body.study_instance_uid
     )
     study_id: int | None = await connection.scalar(
-        select(_study.c.id).where(which).with_for_update()
+        select(_study.c.id).where(which).with_for_update(key_share=True)
     )
     if study_id is None:
         raise rule_broken(field, "There is no such study here.")
