@@ -183,6 +183,12 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address of the web page and REST API (loopback only, see README)."
     )
     http_port: Port = Field(8080, description="Port of the web page and REST API; 0: a free one.")
+    stow_max_instance: int = Field(
+        8 << 30, ge=1, description="Longest instance that STOW-RS takes, bytes."
+    )
+    stow_max_request: int = Field(
+        64 << 30, ge=1, description="Longest STOW-RS request, bytes; it may hold many instances."
+    )
     metrics_port: Port = Field(
         0, description="Port of /metrics for services without HTTP of their own; 0: none."
     )

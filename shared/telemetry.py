@@ -44,7 +44,7 @@ BUS_CONNECTED = Gauge("sluse_bus_connected", "1 while the connection to the brok
 
 # Their messages quote what peers sent or files contain, or tell of connections that are given up
 # on purpose; nothing of it is news to an operator.
-_TALKATIVE = ("pydicom", "pynetdicom", "py.warnings", "sqlalchemy.pool")
+_TALKATIVE = ("pydicom", "pynetdicom", "python_multipart", "py.warnings", "sqlalchemy.pool")
 # Their messages hold addresses and states only. What others say is withheld.
 _TRUSTED = ("uvicorn", "alembic")
 

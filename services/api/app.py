@@ -10,6 +10,8 @@ from services.api.coupling_lists.endpoints import router as coupling_lists
 from services.api.dead_letters.endpoints import router as dead_letters
 from services.api.dependencies import RuntimeDep
 from services.api.destinations.endpoints import router as destinations
+from services.api.dicomweb.endpoints import router as dicomweb
+from services.api.guards import DICOMWEB
 from services.api.participants.endpoints import router as participants
 from services.api.peers.endpoints import router as peers
 from services.api.pipeline.endpoints import router as pipeline
@@ -71,6 +73,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     ):  # fmt: skip
         api.include_router(router)
     app.include_router(api)
+    app.include_router(dicomweb)
     app.include_router(_health)
     pages.install(app)
     _describe_problems(app)
@@ -82,6 +85,10 @@ def create_app(runtime: Runtime) -> FastAPI:
 def _describe_problems(app: FastAPI) -> None:
     """Put the problem's schema into the OpenAPI document, which refers to it."""
     schema = app.openapi()
+    for path, operations in schema["paths"].items():
+        if path.startswith(DICOMWEB):
+            for operation in operations.values():
+                operation["responses"].pop("422", None)  # PS3.18 has 400, and no numbers in paths
     components = schema["components"]["schemas"]
     for model in (problems.Problem, problems.FieldError):
         described = model.model_json_schema(ref_template="#/components/schemas/{model}")

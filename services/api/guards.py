@@ -1,5 +1,7 @@
 """Keeps out of the application what must not come in: foreign hosts and sites, endless bodies."""
 
+import math
+
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -8,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.api.problems import Problem, answer
 
 MAX_BODY = 1 << 20  # bytes; requests are short texts
+DICOMWEB = "/dicom-web"
 MAX_LIST = 10 << 20  # bytes; coupling lists
 # Without accounts, whoever can make a browser on this machine send a request could read names:
 # a page elsewhere whose host name points here (DNS rebinding), or a form on it.
@@ -39,7 +42,7 @@ class Guard:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > (MAX_LIST if scope["path"].endswith("/coupling-list") else MAX_BODY):
+            if taken > _longest(scope["path"]):
                 raise HTTPException(413, "The request is too large.")
             return message
 
@@ -53,6 +56,13 @@ class Guard:
             await answer(refusal)(scope, receive, guarded)
         else:
             await self._app(scope, counted, guarded)
+
+
+def _longest(path: str) -> float:
+    """Most bytes of a request's body."""
+    if path.startswith(DICOMWEB + "/"):
+        return math.inf  # images: `services.api.dicomweb` has its own limits
+    return MAX_LIST if path.endswith("/coupling-list") else MAX_BODY
 
 
 def _refusal(method: str, headers: Headers) -> Problem | None:

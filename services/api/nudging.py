@@ -11,10 +11,18 @@ from shared.runtime import Runtime
 log = telemetry.logger("api")
 
 
-async def nudge(runtime: Runtime, events: Sequence[Event]) -> None:
-    """Publish `events`. Without the broker the request still counts: the reconciler takes it up."""
-    request_id = uuid.uuid4().hex
+async def nudge(
+    runtime: Runtime, events: Sequence[Event], *, correlation_id: str | None = None
+) -> None:
+    """Publish `events`. Without the broker the request still counts: the reconciler takes it up.
+
+    Parameters
+    ----------
+    correlation_id
+        The journey that they belong to; a new one begins where it is left out.
+    """
+    journey = correlation_id or uuid.uuid4().hex
     try:
-        await runtime.bus.publish(events, producer="api", correlation_id=request_id)
+        await runtime.bus.publish(events, producer="api", correlation_id=journey)
     except Retry as error:
         log.warning("request not announced; the reconciler will find it", reason=error.reason)

@@ -15,6 +15,7 @@ from shared.errors import Retry
 log = telemetry.logger("api")
 
 MEDIA_TYPE = "application/problem+json"
+_RETRY_AFTER = "60"  # seconds
 _NO_OBJECT = "Send a JSON object, with the header `content-type: application/json`."
 # By pydantic's names of errors: what it says of these itself is for programmers.
 _WORDS = {
@@ -62,6 +63,7 @@ class ProblemError(Exception):
 
     def __init__(self, status: int, title: str, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(title)
+        self.headers = {"Retry-After": _RETRY_AFTER} if status == 503 else None
         self.problem = Problem(status=status, title=title, errors=list(errors))
 
 
@@ -91,8 +93,12 @@ def rule_broken(field: str, message: str) -> ProblemError:
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI description of the problem answers `statuses`."""
     titles = {
+        400: "Not understood",
         404: "Not found",
+        406: "Can't be given in any of the media types asked for",
         409: "Exists already, or can't be changed any more",
+        413: "Too large",
+        415: "Not taken in this media type",
         422: "Breaks a rule",
         503: "Try again later: the database does not answer",
     }
@@ -130,7 +136,7 @@ def install(app: FastAPI) -> None:
 
     async def on_problem(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ProblemError)
-        return answer(error.problem)
+        return answer(error.problem, error.headers)
 
     async def on_validation(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
@@ -148,7 +154,8 @@ def install(app: FastAPI) -> None:
 
     async def on_retry(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Retry)
-        return answer(Problem(status=503, title=error.reason.in_words))
+        problem = Problem(status=503, title=error.reason.in_words)
+        return answer(problem, {"Retry-After": _RETRY_AFTER})
 
     async def on_bug(_: Request, error: Exception) -> JSONResponse:
         log.error("request failed", exc_info=error)
