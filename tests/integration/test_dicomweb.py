@@ -18,6 +18,7 @@ from sqlalchemy import insert
 
 from demo.phantoms import Maker
 from services.api import main
+from services.api.app import create_app
 from shared.bus import CLASSIFIER_RECEIVED
 from shared.clock import now
 from shared.events import AssociationClosed, InstanceReceived
@@ -432,3 +433,27 @@ async def test_the_newest_revision_is_given(runtime: Runtime, web: httpx.AsyncCl
     (header,) = (await web.get(f"/studies/{one.StudyInstanceUID}/metadata")).json()
     assert header["0008103E"]["Value"] == ["again"]
     assert json.dumps(header)
+
+
+async def test_what_is_too_large_is_refused(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = runtime.settings.model_copy(
+        update={"stow_max_instance": 5000, "stow_max_request": 20_000}
+    )
+    limited = dataclasses.replace(runtime, settings=small)
+    transport = httpx.ASGITransport(create_app(limited))
+    good = part10(Maker(1, size=16).ct(1).instances[0])
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost/dicom-web"
+    ) as client:
+        assert (await stow(client, body(good + bytes(6000)))).status_code == 413
+        mixed = await stow(client, body(good + bytes(6000), good))
+        assert mixed.status_code == 202 and reasons(mixed, "0008119A") == [0xA700]
+        assert (await stow(client, body(*[good] * 20))).status_code == 413
+
+        async def unannounced() -> AsyncIterator[bytes]:
+            yield body(*[good] * 20)
+
+        assert (await stow(client, unannounced())).status_code in (202, 413)
+    assert not list((runtime.settings.spool_path / "tmp").iterdir())
