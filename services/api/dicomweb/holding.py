@@ -7,6 +7,7 @@ from sqlalchemy import select
 from services.api.dicomweb.matching import is_shown
 from services.api.dicomweb.outcomes import instance_url
 from services.api.problems import not_found
+from shared.identity import is_usable_uid
 from shared.ledger import Connection
 from shared.ledger.tables import Instance, Series, Study, core
 
@@ -32,6 +33,9 @@ async def find(
     connection: Connection, study: str, series: str | None = None, instance: str | None = None
 ) -> list[Held]:
     """The instances of a study, a series, or one; a 404 problem where there are none."""
+    what = "instance" if instance else "series" if series else "study"
+    if not all(is_usable_uid(uid) for uid in (study, series, instance) if uid is not None):
+        raise not_found(what)  # nothing here has such a UID, and not every text may be asked for
     query = (
         select(
             _study.c.study_instance_uid, _series.c.series_instance_uid,
@@ -50,5 +54,5 @@ async def find(
     rows: Any = await connection.execute(query)
     found = [Held(*row) for row in rows]
     if not found:
-        raise not_found("instance" if instance else "series" if series else "study")
+        raise not_found(what)
     return found

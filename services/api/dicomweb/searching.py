@@ -13,6 +13,7 @@ from services.api.dicomweb.matching import Level, conditions
 from services.api.dicomweb.outcomes import instance_url
 from services.api.dicomweb.query import Query
 from shared.errors import Reason, Retry
+from shared.identity import is_usable_uid
 from shared.ledger import Connection
 from shared.ledger.tables import Instance, Series, Study, core
 from shared.runtime import Runtime
@@ -60,6 +61,8 @@ async def search(
     study, series
         The only ones that are looked at, where the URL names them.
     """
+    if not all(is_usable_uid(uid) for uid in (study, series) if uid is not None):
+        return []  # nothing here has such a UID, and not every text may be asked for
     statement = _statement(level).where(*conditions(query, level))
     if study is not None:
         statement = statement.where(_study.c.study_instance_uid == study)

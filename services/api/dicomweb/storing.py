@@ -1,6 +1,7 @@
 """Takes one STOW-RS request (PS3.18 section 10.5) from its body to its answer."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from services.api.problems import ProblemError
 from shared.announcing import received_events
 from shared.clock import now
 from shared.events import BATCH, AssociationClosed
-from shared.identity import is_usable_uid
+from shared.identity import AE_TITLE, is_usable_uid
 from shared.ledger import Connection
 from shared.ledger.states import ProjectState
 from shared.ledger.tables import Project, RoutingRule, WithdrawnStudy, core
@@ -160,8 +161,8 @@ async def _withdrawn(connection: Connection) -> frozenset[str]:
 async def _is_answered_to(connection: Connection, own: str, title: str) -> bool:
     """Whether Sluse answers to an AE title: as the receiver does."""
     project, rule = core(Project), core(RoutingRule)
-    if title == own:
-        return True
+    if title == own or re.fullmatch(AE_TITLE, title) is None:
+        return title == own
     active = select(project.c.id).where(
         project.c.code == title, project.c.state == ProjectState.ACTIVE
     )
