@@ -177,5 +177,11 @@ async def again(connection: Connection, transfer_ids: Iterable[int]) -> None:
         await connection.execute(
             update(_recall)
             .where(_recall.c.transfer_id.in_(wanted), which)
-            .values(state=state, attempts=_recall.c.attempts + 1, due_at=now(), done_at=None)
+            .values(
+                state=state,
+                attempts=_recall.c.attempts + 1,
+                due_at=now(),
+                done_at=None,
+                detail="an image came after it was deleted",
+            )
         )

@@ -1,5 +1,6 @@
 """What was taken back is deleted where it went, before the right copies go there."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -163,6 +164,15 @@ async def test_where_sluse_can_not_delete_a_person_does_and_says_so(world: World
     assert recall["state"] == RecallState.BY_HAND
     await world.try_now()
     assert (await world.recall()).state == RecallState.BY_HAND
+    overview = (await world.api.client.get("/")).text
+    assert "<b>1 study</b> taken back must be deleted at the research PACS by a person" in overview
+    async with world.runtime.ledger.transaction() as connection:
+        soon = update(core(Recall)).values(again_at=now() + timedelta(seconds=90))
+        await connection.execute(soon)
+    problem = await world.api("POST", f"/recalls/{recall['id']}/done", 409)
+    assert "still be on their way" in problem["title"]
+    async with world.runtime.ledger.transaction() as connection:
+        await connection.execute(update(core(Recall)).values(again_at=now()))
     page = await world.api("GET", "/recalls?state=by-hand", 200)
     assert page["items"] == [await world.api("GET", f"/recalls/{recall['id']}", 200)]
     assert (await world.api("GET", "/recalls?state=done", 200))["items"] == []

@@ -41,6 +41,7 @@ class Pipeline(BaseModel):
                 ],
                 "queues": {"classifier.received": 0},
                 "dead_letters": 0,
+                "to_be_deleted": 0,
             }
         }
     )
@@ -55,3 +56,6 @@ class Pipeline(BaseModel):
         description="Messages waiting in each queue; null while the broker is away."
     )
     dead_letters: int = Field(description="Messages that nobody could handle.")
+    to_be_deleted: int = Field(
+        description="Recalls that a person must delete at a research PACS (`/recalls`)."
+    )

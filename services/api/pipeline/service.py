@@ -8,7 +8,8 @@ from shared.bus import QUEUES, Bus, Queue
 from shared.errors import Retry
 from shared.ledger import Ledger
 from shared.ledger.counts import arrivals, total_counts, transfers_by_state, unrouted
-from shared.ledger.tables import DeadLetter, core
+from shared.ledger.states import RecallState
+from shared.ledger.tables import DeadLetter, Recall, core
 from shared.runtime import Runtime
 
 
@@ -31,6 +32,10 @@ async def read_ledger(ledger: Ledger, queues: dict[str, int | None]) -> Pipeline
             ],
             queues=queues,
             dead_letters=await connection.scalar(select(func.count()).select_from(core(DeadLetter)))
+            or 0,
+            to_be_deleted=await connection.scalar(
+                select(func.count()).where(core(Recall).c.state == RecallState.BY_HAND)
+            )
             or 0,
         )
 

@@ -7,6 +7,7 @@ from sqlalchemy import Select, select
 from services.api.paging import Page, page_of
 from services.api.problems import ProblemError, not_found
 from services.api.recalls.schemas import RecalledInstance, RecallRead
+from shared.clock import now
 from shared.ledger import Connection
 from shared.ledger.auditing import Action, audit
 from shared.ledger.deleting import done
@@ -69,6 +70,15 @@ async def note_done(
 ) -> tuple[list[int], Assigned]:
     """A person has deleted a release; what can go on, as `shared.ledger.recalling.done` has it."""
     before = await get(connection, recall_id)
+    coming = await connection.scalar(
+        select(_recall.c.again_at).where(_recall.c.id == recall_id, _recall.c.again_at > now())
+    )
+    if coming is not None:
+        wait = round((coming - now()).total_seconds()) + 1
+        raise ProblemError(
+            409,
+            f"Images may still be on their way there: look again in {wait} seconds, then say so.",
+        )
     follows = await done(connection, recall_id, patience=patience)
     if follows is None:
         raise ProblemError(409, "It is deleted already.")
