@@ -185,6 +185,7 @@ class Connection:
         return True
 
     def _sta8_releasing(self) -> State | None:
+        self._leave()  # who hears the answer may come again at once
         try:
             self._wire.send(release_pdu())  # AR-4
         finally:

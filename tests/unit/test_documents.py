@@ -13,6 +13,9 @@ from shared.events import EVENTS
 ROOT = Path(__file__).parents[2]
 SERVICES = ("receiver", "classifier", "anonymizer", "forwarder", "api")
 
+_ANNOUNCING = {"receiver": "receiver/announcer.py", "api": "api/dicomweb/storing.py"}
+"""Where services make `instance.received` of files (`shared.announcing`)."""
+
 
 def _table(service: str) -> tuple[set[str], set[str]]:
     """The events that a service's README says it consumes and publishes."""
@@ -39,8 +42,8 @@ def test_the_table_of_messages_names_what_the_service_publishes(service: str) ->
         for name, event in classes.items():
             if re.search(rf"(?<!kind: type\[)\b{name}\(|announce\(outcome, {name}\b", text):
                 published.add(event)
-    if service == "receiver":
-        assert "received_events" in (ROOT / "services/receiver/announcer.py").read_text()
+    if place := _ANNOUNCING.get(service):
+        assert "received_events" in (ROOT / "services" / place).read_text()
         published.add("instance.received")
     assert _table(service)[1] == published
 
