@@ -6,6 +6,7 @@ they run in a process of their own, which may be stopped, and has only so much m
 
 import multiprocessing
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,13 +49,21 @@ class Transcoder:
     def __init__(self, settings: Settings) -> None:
         self._spool = Spool(settings.spool_path)
         self._timeout = settings.instance_timeout
-        self._pool = ProcessPool(
-            max_workers=1,
-            max_tasks=_RENEWED,
-            initializer=_limit,
-            # Not fork: threads and sockets of the parent have no business in there.
-            context=multiprocessing.get_context("forkserver"),
-        )
+        self._lock = threading.Lock()
+        self._pool: ProcessPool | None = None
+
+    def _process(self) -> ProcessPool:
+        """The process, which is made when the first image needs it."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = ProcessPool(
+                    max_workers=1,
+                    max_tasks=_RENEWED,
+                    initializer=_limit,
+                    # Not fork: threads and sockets of the parent have no business in there.
+                    context=multiprocessing.get_context("forkserver"),
+                )
+            return self._pool
 
     @contextmanager
     def copy(self, source: Path, syntax: str) -> Iterator[Path]:
@@ -66,7 +75,7 @@ class Transcoder:
             It can't be made.
         """
         with self._spool.scratch() as target:
-            future = self._pool.schedule(transcode, args=(source, target, syntax),
+            future = self._process().schedule(transcode, args=(source, target, syntax),
                                          timeout=self._timeout)  # fmt: skip
             try:
                 future.result()
@@ -82,8 +91,9 @@ class Transcoder:
 
     def close(self) -> None:
         """Stop the process."""
-        self._pool.stop()
-        self._pool.join()
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool.join()
 
 
 def transcode(source: Path, target: Path, syntax: str) -> None:
