@@ -5,7 +5,7 @@ from typing import Protocol
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
-_LONGEST_BOUNDARY = 70  # RFC 2046 5.1.1
+_LONGEST_BOUNDARY = 200  # RFC 2046 5.1.1 has 70; Orthanc makes 73
 
 
 class BrokenError(ValueError):
