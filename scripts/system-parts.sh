@@ -9,6 +9,7 @@ declare -A part=(
   [curl]="/usr/bin/curl|the test of the README's commands"
   [dicom3tools]="/usr/bin/dciodvfy|the checks of copies against PS3.3 with dciodvfy"
   [orthanc]="/usr/sbin/Orthanc|the end-to-end tests against Orthanc"
+  [orthanc-dicomweb]="/usr/share/orthanc/plugins/libOrthancDicomWeb.so|the tests of DICOMweb with Orthanc"
 )
 missing=()
 for name in "${!part[@]}"; do

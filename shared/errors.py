@@ -20,6 +20,8 @@ class Reason(StrEnum):
     DESTINATION_AWAY = "destination-away"
     DESTINATION_BUSY = "destination-busy"
     DESTINATION_CLOSED = "destination-closed"
+    DESTINATION_DENIED = "destination-denied"
+    COMMITMENT_PENDING = "commitment-pending"
     UNEXPECTED = "unexpected"
     # The file's own fault: held for a person.
     NOT_DICOM = "not-dicom"
@@ -57,6 +59,10 @@ _WORDS = {
     Reason.DESTINATION_BUSY: "The research PACS is out of resources. Sluse tries again by itself.",
     Reason.DESTINATION_CLOSED: "The research PACS takes images at other hours. Sluse waits "
     "for them.",
+    Reason.DESTINATION_DENIED: "The research PACS does not let Sluse in. Have its credentials "
+    "checked; Sluse tries again by itself.",
+    Reason.COMMITMENT_PENDING: "The research PACS was asked to keep the images for good. Sluse "
+    "waits for its answer.",
     Reason.UNEXPECTED: "Something unexpected went wrong. Sluse tries again by itself.",
     Reason.NOT_DICOM: "This is not a DICOM file.",
     Reason.TRUNCATED: "The image ends in the middle: part of it is missing. Send it again.",

@@ -171,8 +171,18 @@ class Settings(BaseSettings):
     pacs_tls_key: Path | None = Field(
         None, description="PEM file: that certificate's private key, without a passphrase."
     )
+    pacs_credentials: Path | None = Field(
+        None,
+        description="Folder of folders: secrets for single destinations, which name theirs "
+        "(docs/forwarding.md).",
+    )
     pacs_tls_check_host: bool = Field(
         True, description="Whether a research PACS' certificate must name its host."
+    )
+    commitment_wait: Seconds = Field(
+        600,
+        description="How long a research PACS may take to report on storage commitment; after that "
+        "it is asked what it holds.",
     )
     verify_after: Seconds = Field(
         30, description="Quiet time after which a research PACS is asked whether it has everything."

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from services.forwarder.destinations import Destinations
-from services.forwarder.dimse import Parcel, Peer
 from services.forwarder.outcome import Verdict
+from services.forwarder.parcels import Parcel, Peer
 from services.forwarder.work import Work
 from shared.clock import now
 from shared.header import read_header

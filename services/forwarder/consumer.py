@@ -6,7 +6,7 @@ Copies go to their projects' destinations; then one transaction notes what each 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from services.forwarder.destinations import Destinations, is_open
+from services.forwarder.destinations import Destinations, is_open, opens_in
 from services.forwarder.outcome import Answer, Verdict
 from services.forwarder.work import Work, load
 from shared import telemetry
@@ -57,7 +57,13 @@ class AnonymizedConsumer:
             await postpone(
                 connection,
                 [
-                    Waiting(one.id, asked.attempt(one.id), answer.reason, answer.detail)
+                    Waiting(
+                        one.id,
+                        asked.attempt(one.id),
+                        answer.reason,
+                        answer.detail,
+                        opens_in(one.peer) if one.peer else None,
+                    )
                     for one, answer in waiting
                 ],
                 self._settings,

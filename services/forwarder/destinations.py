@@ -1,26 +1,44 @@
-"""The destinations and their associations: a thread each, so that one that hangs stops no other."""
+"""The destinations and their senders: a thread each, so that one that hangs stops no other."""
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol as PythonProtocol
 
-from services.forwarder.dimse import Parcel, Peer, Sender
+from services.forwarder.dimse import DimseSender
 from services.forwarder.outcome import Answer, Verdict
 from services.forwarder.pace import Pace
+from services.forwarder.parcels import Parcel, Peer
+from services.forwarder.stow import StowSender
 from services.forwarder.transcoding import Transcoder
 from services.forwarder.work import Work
 from shared.clock import now
 from shared.errors import Reason
 from shared.hours import wait_until
+from shared.ledger.states import Protocol
 from shared.settings import Settings
+
+
+class _Sender(PythonProtocol):
+    """One association or connection to a destination."""
+
+    def send(self, parcels: Sequence[Parcel]) -> dict[int, Answer]:
+        """Send files one after the other; the answer to each of them, by delivery id."""
+
+    def release_if_idle(self) -> None:
+        """Close it when nothing was sent for a while."""
+
+    def release(self) -> None:
+        """Close it."""
 
 
 @dataclass
 class _Line:
-    """One association to a destination, and the thread that uses it."""
+    """One sender to a destination, and the thread that uses it."""
 
-    sender: Sender
+    sender: _Sender
     thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="forwarder")
     )
@@ -75,8 +93,9 @@ class Destinations:
         if peer not in self._lines:
             self._forget(peer.destination_id)
             pace = Pace(peer.images_per_second)
+            kind = StowSender if peer.protocol == Protocol.DICOMWEB else DimseSender
             self._lines[peer] = [
-                _Line(Sender(self._settings, peer, self._transcoder, pace))
+                _Line(kind(self._settings, peer, self._transcoder, pace))
                 for _ in range(peer.associations)
             ]
         return self._lines[peer]
@@ -109,4 +128,9 @@ class Destinations:
 
 def is_open(peer: Peer) -> bool:
     """Whether a destination takes images at this hour."""
-    return not wait_until(peer.hours, now().astimezone())
+    return not opens_in(peer)
+
+
+def opens_in(peer: Peer) -> float:
+    """Seconds until a destination takes images; 0 when it does."""
+    return wait_until(peer.hours, now().astimezone())

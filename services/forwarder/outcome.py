@@ -1,8 +1,9 @@
-"""What a destination's answer means: done, retry or reject. The one table of DIMSE statuses.
+"""What a destination's answer means: done, retry or reject. The one place for all statuses.
 
-`docs/forwarding.md` shows it; a test compares them.
+`docs/forwarding.md` shows the tables; a test compares them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -49,6 +50,7 @@ _DONE, _RETRY, _REJECT = Verdict.DONE, Verdict.RETRY, Verdict.REJECT
 _BUSY, _REFUSED, _SYNTAX = (
     Reason.DESTINATION_BUSY, Reason.DESTINATION_REFUSED, Reason.SYNTAX_REFUSED
 )  # fmt: skip
+_AWAY, _DENIED = Reason.DESTINATION_AWAY, Reason.DESTINATION_DENIED
 
 # PS3.4 table B.2-1 and PS3.7 annex C
 STATUSES = (
@@ -76,17 +78,48 @@ STATUSES = (
     Row(_one(0xB006), _DONE, None, "warning: elements discarded"),
     Row(_one(0xB007), _DONE, None, "warning: data set does not match SOP class"),
     Row(range(0xB000, 0xC000), _DONE, None, "warning"),
+    Row(_one(0xC122), _REJECT, _SYNTAX, "transfer syntax not supported"),  # PS3.18 I.2.2
     Row(range(0xC000, 0xD000), _REJECT, _REFUSED, "cannot understand"),
+)
+
+# STOW-RS: PS3.18 table 10.5.3-1, RFC 9110. With 200, 202 and 409 the answer names the images.
+HTTP_STATUSES = (
+    Row(_one(200), _DONE, None, ""),
+    Row(_one(202), _DONE, None, "warning"),
+    Row(range(200, 300), _RETRY, _AWAY, "not an answer to STOW-RS"),
+    Row(range(300, 400), _RETRY, _AWAY, "the service is at another address"),
+    Row(_one(401), _RETRY, _DENIED, "not signed in"),
+    Row(_one(403), _RETRY, _DENIED, "not allowed"),
+    Row(range(404, 406), _RETRY, _AWAY, "no STOW-RS at this address"),
+    Row(_one(407), _RETRY, _DENIED, "a proxy wants a password"),
+    Row(_one(408), _RETRY, _AWAY, "took too long"),
+    Row(_one(409), _REJECT, _REFUSED, "not stored"),
+    Row(_one(410), _RETRY, _AWAY, "no STOW-RS at this address"),
+    Row(_one(413), _REJECT, _REFUSED, "too large"),
+    Row(_one(415), _REJECT, _SYNTAX, "media type or transfer syntax not supported"),
+    Row(_one(429), _RETRY, _BUSY, "too many requests"),
+    Row(range(400, 500), _REJECT, _REFUSED, "bad request"),
+    Row(_one(500), _RETRY, _BUSY, "server error"),
+    Row(_one(507), _RETRY, _BUSY, "out of space"),
+    Row(range(500, 600), _RETRY, _AWAY, "not available"),
 )
 
 
 def of_status(status: int) -> Answer:
-    """The answer that a C-STORE status is."""
-    row = next((row for row in STATUSES if status in row.codes), None)
+    """The answer that a C-STORE status is, or a failure reason of STOW-RS (PS3.18 I.2.2)."""
+    return _look_up(STATUSES, status, f"{status:04X}")
+
+
+def of_http(status: int) -> Answer:
+    """The answer to a whole request that an HTTP status is."""
+    return _look_up(HTTP_STATUSES, status, f"HTTP {status}")
+
+
+def _look_up(table: Sequence[Row], status: int, named: str) -> Answer:
+    row = next((row for row in table if status in row.codes), None)
     if row is None:
-        return Answer(Verdict.REJECT, Reason.DESTINATION_REFUSED, f"{status:04X} unknown status")
-    detail = f"{status:04X} {row.meaning}" if row.meaning else ""
-    return Answer(row.verdict, row.reason, detail)
+        return Answer(Verdict.REJECT, Reason.DESTINATION_REFUSED, f"{named} unknown status")
+    return Answer(row.verdict, row.reason, f"{named} {row.meaning}" if row.meaning else "")
 
 
 def of_response(response: Command) -> Answer:

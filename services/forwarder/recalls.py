@@ -13,6 +13,9 @@ from sqlalchemy import select
 
 from shared import telemetry
 from shared.bus import Bus
+from shared.credentials import CredentialsError
+from shared.dicomweb import JSON, async_client
+from shared.dimse.tls import TlsError
 from shared.errors import StepError
 from shared.events import Event, InstanceAssigned, TransferRequested
 from shared.ledger import Ledger
@@ -34,25 +37,25 @@ class NotDeletedError(Exception):
     """A destination did not delete a study; the text says why, without patient data."""
 
 
+_IN_WORDS = (NotDeletedError, CredentialsError, TlsError)
+
+
 class Recalls:
     """One look after the other, until cancelled."""
 
     def __init__(self, settings: Settings, bus: Bus, ledger: Ledger) -> None:
         self._settings, self._bus, self._ledger = settings, bus, ledger
-        # A research PACS is in the house: what the environment says of proxies is not for it.
-        self._client = httpx.AsyncClient(timeout=settings.network_timeout, trust_env=False)
 
     async def run(self) -> None:
         """Delete what is due, for ever."""
-        async with self._client:
-            while True:
-                try:
-                    await self.round()
-                except StepError as error:
-                    log.warning("recalling later", reason=error.reason, exc_info=error)
-                except Exception as error:  # a round that fails must not be the last one
-                    log.error("recalling failed", exc_info=error)
-                await asyncio.sleep(_EVERY)
+        while True:
+            try:
+                await self.round()
+            except StepError as error:
+                log.warning("recalling later", reason=error.reason, exc_info=error)
+            except Exception as error:  # a round that fails must not be the last one
+                log.error("recalling failed", exc_info=error)
+            await asyncio.sleep(_EVERY)
 
     async def round(self) -> None:
         """Try every recall that is due, the destinations side by side.
@@ -93,8 +96,8 @@ class Recalls:
         try:
             await self._delete(destination, recall.released_study_uid)
         # ValueError: an address that is none, or an answer that is no JSON.
-        except (NotDeletedError, httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            detail = str(error) if isinstance(error, NotDeletedError) else type(error).__name__
+        except (*_IN_WORDS, httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            detail = str(error) if isinstance(error, _IN_WORDS) else type(error).__name__
             delays = self._settings.retry_delays
             delay = delays[min(recall.attempts - 1, len(delays) - 1)]
             async with self._ledger.transaction() as connection:
@@ -133,27 +136,27 @@ class Recalls:
             await self._bus.publish(events, producer="forwarder", correlation_id="recall")
 
     async def _delete(self, destination: Destination, study_uid: str) -> None:
-        base = destination.deletion_url.rstrip("/")
-        if destination.deletion == Deletion.DICOMWEB:
-            await self._delete_resource(base, study_uid)
-            return
-        query = {"Level": "Study", "Query": {"StudyInstanceUID": study_uid}}
-        answer = await self._client.post(f"{base}/tools/find", json=query)
-        for orthanc_id in _found(answer):
-            _require(await self._client.delete(f"{base}/studies/{quote(str(orthanc_id))}"))
+        where = self._settings, destination.deletion_url, destination.credentials
+        async with async_client(*where) as client:
+            if destination.deletion == Deletion.DICOMWEB:
+                await _delete_resource(client, study_uid)
+                return
+            query = {"Level": "Study", "Query": {"StudyInstanceUID": study_uid}}
+            answer = await client.post("/tools/find", json=query)
+            for orthanc_id in _found(answer):
+                _require(await client.delete(f"/studies/{quote(str(orthanc_id))}"))
 
-    async def _delete_resource(self, base: str, study_uid: str) -> None:
-        """DELETE of the study as most archives have it; some do it later, so it is looked for."""
-        _require(await self._client.delete(f"{base}/studies/{quote(study_uid)}"))
-        # Search transaction (PS3.18 10.6): 204 or an empty list when nothing matches.
-        answer = await self._client.get(
-            f"{base}/studies",
-            params={"StudyInstanceUID": study_uid},
-            headers={"Accept": "application/dicom+json"},
-        )
-        # Not 404: that is the answer of a server that knows nothing of studies at all.
-        if answer.status_code != 204 and _found(answer):
-            raise NotDeletedError("the study is still there")
+
+async def _delete_resource(client: httpx.AsyncClient, study_uid: str) -> None:
+    """DELETE of the study as most archives have it; some do it later, so it is looked for."""
+    _require(await client.delete(f"/studies/{quote(study_uid)}"))
+    # Search transaction (PS3.18 10.6): 204 or an empty list when nothing matches.
+    answer = await client.get(
+        "/studies", params={"StudyInstanceUID": study_uid}, headers={"Accept": JSON}
+    )
+    # Not 404: that is the answer of a server that knows nothing of studies at all.
+    if answer.status_code != 204 and _found(answer):
+        raise NotDeletedError("the study is still there")
 
 
 def _found(answer: httpx.Response) -> list[Any]:

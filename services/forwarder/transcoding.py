@@ -1,7 +1,7 @@
 """Copies in another transfer syntax, for a PACS that refuses the one that an image has.
 
-Only ever to an uncompressed one, so that nothing is lost. Decoders meet whatever senders have made:
-they run in a process of their own, which may be stopped, and has only so much memory.
+Only ever to uncompressed or lossless ones, so that nothing is lost. Decoders meet whatever senders
+have made: they run in a process of their own, which may be stopped, and has only so much memory.
 """
 
 import multiprocessing
@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from pebble import ProcessExpired, ProcessPool
-from pydicom import dcmread
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom import Dataset, dcmread, dcmwrite
+from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from services.forwarder.outcome import Answer, Verdict
 from shared import telemetry
@@ -23,8 +24,7 @@ from shared.spool import Spool
 
 log = telemetry.logger("forwarder")
 
-UNCOMPRESSED = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
-"""What images are offered in where their own transfer syntax is refused; the peer chooses."""
+_WORDS = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}  # bytes each (PS3.5 6.2)
 _MEMORY = 8 << 30  # bytes of address space of the process
 _RENEWED = 200  # images after which it is replaced
 
@@ -97,29 +97,45 @@ class Transcoder:
 
 
 def transcode(source: Path, target: Path, syntax: str) -> None:
-    """Write a file's image uncompressed, everything else as it is.
+    """Write a file's image in another transfer syntax, everything else as it is.
 
     Parameters
     ----------
     syntax
-        One of `UNCOMPRESSED`.
+        An uncompressed or lossless one.
 
     Raises
     ------
     Exception
-        Whatever the decoders raise.
+        Whatever the codecs raise.
     """
     data_set = dcmread(source)
+    wanted = UID(syntax)
     if data_set.file_meta.TransferSyntaxUID.is_compressed:
         # As it is encoded: converting colours rounds. The instance stays the same one.
         data_set.decompress(as_rgb=False, generate_instance_uid=False)
-    data_set.file_meta.TransferSyntaxUID = UID(syntax)
-    data_set.save_as(
+    if data_set.file_meta.TransferSyntaxUID == ExplicitVRBigEndian:
+        _turn_round(data_set)
+    if wanted.is_encapsulated:
+        data_set.compress(wanted, generate_instance_uid=False)
+    data_set.file_meta.TransferSyntaxUID = wanted
+    dcmwrite(
         target,
-        implicit_vr=syntax == ImplicitVRLittleEndian,
+        data_set,
+        implicit_vr=wanted == ImplicitVRLittleEndian,
         little_endian=True,
         enforce_file_format=True,
     )
+
+
+def _turn_round(data_set: Dataset) -> None:
+    """Turn the bytes round that pydicom keeps as they come from a big endian file."""
+    for element in data_set.iterall():
+        width = _WORDS.get(element.VR)
+        if element.keyword == "PixelData" and width:
+            width = max(int(data_set.BitsAllocated) // 8, width)
+        if width and element.value:
+            element.value = np.frombuffer(element.value, f"u{width}").byteswap().tobytes()
 
 
 def _meaning(error: Exception) -> Answer:

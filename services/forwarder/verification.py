@@ -1,22 +1,25 @@
 """Asks research PACS whether they have what they said they have taken.
 
-Everything here may be done twice: a look changes nothing there.
+Everything here may be done twice: neither a look nor a request to keep images changes them.
 """
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from sqlalchemy import select
 
+from services.forwarder.committing import Committing
 from shared import telemetry
 from shared.bus import Bus
-from shared.dimse.find import instance_uids, instances_held
-from shared.dimse.scu import Archive, RefusedError
+from shared.dimse.scu import RefusedError
 from shared.errors import Reason, Retry, StepError
 from shared.events import InstanceAssigned
+from shared.holdings import Place, instance_uids, instances_held, place_of
 from shared.ledger import Connection, Ledger
+from shared.ledger.inquiries import forget
 from shared.ledger.states import Verification
 from shared.ledger.tables import Destination, core
 from shared.ledger.verifying import (
@@ -44,6 +47,7 @@ class Verifier:
         self._settings, self._bus, self._ledger = settings, bus, ledger
         # Of their own: an archive that hangs must not keep the threads that others need.
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="verifying")
+        self._committing = Committing(settings, ledger, self._threads)
 
     async def run(self) -> None:
         """Verify what is due, for ever."""
@@ -82,21 +86,25 @@ class Verifier:
             for one in some:  # nobody wants it verified any more
                 await self._note(one, asked=False)
             return
-        archive = Archive(
-            destination.ae_title,
-            destination.host,
-            destination.port,
-            destination.calling_aet,
-            destination.tls,
-        )
+        place = place_of(destination)
+        if destination.verification == Verification.COMMITMENT:
+            said = await self._committing.ask(some, place)
+            for one, safe in said.kept:
+                await self._settle(one, safe)
+            some = said.unanswered
+        if some:
+            await self._query(some, place)
+
+    async def _query(self, some: list[Verifying], place: Place) -> None:
+        """Look what is there: how many images of each study, and which, where numbers differ."""
         uids = [one.released_study_uid for one in some]
         try:
-            held = await self._ask(instances_held, archive, uids)
+            held = await self._ask(instances_held, place, uids)
         except (Retry, RefusedError) as error:
             if len(some) > 1 and not _is_away(error):
                 # Maybe it is one study that it can't tell of: the others are not to wait for it.
                 for one in some:
-                    await self._verify_all([one], destination)
+                    await self._query([one], place)
             else:
                 await self._note_unanswered(some, error)
             return
@@ -105,29 +113,37 @@ class Verifier:
             if number == one.delivered:
                 await self._note(one)
             else:
-                await self._compare(one, archive, number)
+                await self._compare(one, place, number)
 
-    async def _compare(self, one: Verifying, archive: Archive, number: int) -> None:
+    async def _compare(self, one: Verifying, place: Place, number: int) -> None:
         """Look image by image, where the numbers differ."""
         try:
-            there = await self._ask(instance_uids, archive, one.released_study_uid)
+            there = await self._ask(instance_uids, place, one.released_study_uid)
         except Retry as error:
             await self._note_unanswered([one], error)
             return
         except RefusedError:
             # It counts and does not name them: then all are sent again, or there are more than
             # enough, as where other projects' images have the same UIDs.
-            there = None
+            if number > one.delivered:
+                await self._note(one)
+                return
+            there = set()
+        await self._settle(one, there)
+
+    async def _settle(self, one: Verifying, there: Collection[str]) -> None:
+        """Have sent again what is not there."""
         async with self._ledger.transaction() as connection:
             expected = await delivered(connection, one.id)
-            missing = [id_ for uid, id_ in expected.items() if uid not in (there or ())]
-            if not missing or (there is None and number > one.delivered):
-                await verified(connection, one)
-                telemetry.VERIFICATIONS.labels("verified").inc()
-                return
-            assigned = await send_missing(
-                connection, one, missing, patience=self._settings.patience
-            )
+            missing = [id_ for uid, id_ in expected.items() if uid not in there]
+            if missing:
+                assigned = await send_missing(
+                    connection, one, missing, patience=self._settings.patience
+                )
+            await forget(connection, one.id)
+        if not missing:
+            await self._note(one)
+            return
         telemetry.VERIFICATIONS.labels("missing").inc()
         log.warning(
             "images are missing at the destination",

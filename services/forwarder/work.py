@@ -1,13 +1,13 @@
 """Which copies a batch is about, and where they go: read from the ledger."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
-from services.forwarder.dimse import Parcel, Peer
+from services.forwarder.parcels import Parcel, Peer
 from shared.ledger import Connection
 from shared.ledger.starting import Place
 from shared.ledger.states import DeliveryState
@@ -24,7 +24,7 @@ from shared.spool import Spool
 
 _delivery, _transfer, _instance = core(Delivery), core(Transfer), core(Instance)
 _project, _destination, _series = core(Project), core(Destination), core(Series)
-_TREATMENT = ("calling_aet", "tls", "associations", "images_per_second", "hours")
+_PLACE = tuple(field.name for field in fields(Peer) if field.name != "destination_id")
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,7 @@ async def load(connection: Connection, delivery_ids: Iterable[int], spool: Spool
             _instance.c.sop_class_uid,
             _instance.c.transfer_syntax_uid,
             _destination.c.id.label("destination_id"),
-            _destination.c.ae_title,
-            _destination.c.host,
-            _destination.c.port,
-            *(_destination.c[name] for name in _TREATMENT),
+            *(_destination.c[name] for name in _PLACE),
             _series.c.series_number,
         )
         .join_from(_delivery, _instance)
@@ -102,8 +99,7 @@ async def load(connection: Connection, delivery_ids: Iterable[int], spool: Spool
 def _peer(row: Any) -> Peer | None:
     if row.destination_id is None:
         return None
-    treatment = {name: getattr(row, name) for name in _TREATMENT}
-    return Peer(row.destination_id, row.ae_title, row.host, row.port, **treatment)
+    return Peer(row.destination_id, **{name: getattr(row, name) for name in _PLACE})
 
 
 def _order(row: Any) -> tuple[int, float, int, int]:

@@ -152,12 +152,12 @@ class Request:
         longest_pdu
             Longest P-DATA-TF PDU that is taken.
         further
-            Abstract syntaxes beside storage and verification.
+            Abstract syntaxes beside storage and verification; the sender may be SCU or SCP of
+            them, as it says (PS3.7 D.3.3.4).
         identified
             The user identity was checked.
         """
-        ours = [build_context(Verification)]
-        ours += [build_context(one, list(_UNCOMPRESSED)) for one in further]
+        ours = [build_context(Verification), *map(_in_both_roles, further)]
         roles = {
             item.sop_class_uid: (item.scu_role, item.scp_role)
             for item in self._items
@@ -203,6 +203,12 @@ def reject(rejection: Rejection) -> bytes:
     answer.result, answer.result_source = rejection.result, rejection.source
     answer.diagnostic = rejection.reason
     return _encoded(A_ASSOCIATE_RJ, answer)
+
+
+def _in_both_roles(abstract_syntax: str) -> PresentationContext:
+    context = build_context(abstract_syntax, list(_UNCOMPRESSED))
+    context.scu_role = context.scp_role = True
+    return context
 
 
 def _title(field: bytes) -> bytes:

@@ -13,17 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from services.receiver.commitment_data import (
-    PUSH_MODEL,
-    PUSH_MODEL_INSTANCE,
-    encoded,
-    objection,
-    read,
-    told,
-)
+from services.receiver.commitment_data import encoded, objection, read, told
 from shared import telemetry
 from shared.dimse import messages
-from shared.dimse.messages import Answer, Channel, Message, Service, encode, response
+from shared.dimse.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE
+from shared.dimse.messages import Answer, Channel, Handler, Message, encode, response
 from shared.dimse.scu import Archive, RefusedError, report
 from shared.errors import Reason, Retry
 from shared.ledger import Ledger
@@ -70,13 +64,10 @@ class Commitments:
         """Requests reported on over the association that asked, by message id."""
         # Of their own: a sender that hangs must not keep the threads that others need.
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="commitment")
-        self.service = Service(
-            PUSH_MODEL,
-            {
-                messages.N_ACTION_RQ: self._requested,
-                messages.N_EVENT_REPORT_RSP: self._acknowledged,
-            },
-        )
+        self.handlers: dict[int, Handler] = {
+            messages.N_ACTION_RQ: self._requested,
+            messages.N_EVENT_REPORT_RSP: self._acknowledged,
+        }
 
     # On the associations' threads
 

@@ -9,13 +9,11 @@ from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.dsutils import decode, encode
 
 from shared.dimse import messages
+from shared.dimse.commitment import PUSH_MODEL_INSTANCE, REQUEST
 from shared.dimse.messages import Answer, Channel, Message
 from shared.identity import is_usable_uid
 from shared.ledger.committing import Asked
 
-PUSH_MODEL = "1.2.840.10008.1.20.1"
-PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1.1"  # PS3.4 J.3.5
-_REQUEST = 1  # action type
 _MOST = 50_000  # images of one request
 
 
@@ -45,7 +43,7 @@ def objection(message: Message) -> Answer | None:
     command = message.command
     if command.uid(messages.REQUESTED_SOP_INSTANCE_UID) != PUSH_MODEL_INSTANCE:
         return Answer(messages.NO_SUCH_SOP_INSTANCE)
-    if command.value(messages.ACTION_TYPE_ID) != _REQUEST:
+    if command.value(messages.ACTION_TYPE_ID) != REQUEST:
         return Answer(messages.NO_SUCH_ACTION)
     return None
 

@@ -20,14 +20,15 @@ from shared import passwords, telemetry
 from shared.addresses import covers
 from shared.errors import Retry
 from shared.ledger import Ledger
-from shared.ledger.states import ProjectState
-from shared.ledger.tables import Peer, Project, RoutingRule, core
+from shared.ledger.states import ProjectState, Verification
+from shared.ledger.tables import Destination, Peer, Project, RoutingRule, core
 from shared.settings import PeerPolicy
 
 log = telemetry.logger("receiver")
 
 _PASSCODE = 2  # user identity type: user name and passcode (PS3.7 D.3.3.7.1)
 _peer, _project, _rule = core(Peer), core(Project), core(RoutingRule)
+_destination = core(Destination)
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,13 @@ class Door:
             rules = await connection.scalars(
                 select(_rule.c.called_aet).where(_rule.c.enabled, _rule.c.called_aet.is_not(None))
             )
+            # What Sluse calls itself where it asks for storage commitment, it is called back by.
+            asking = await connection.scalars(
+                select(_destination.c.calling_aet).where(
+                    _destination.c.verification == Verification.COMMITMENT,
+                    _destination.c.calling_aet.is_not(None),
+                )
+            )
             peers = await connection.execute(
                 select(
                     _peer.c.calling_aet,
@@ -112,7 +120,8 @@ class Door:
                 ).where(_peer.c.enabled)
             )
             self._guests = Guests(
-                frozenset({self._own, *projects, *rules}), tuple(Listed(*row) for row in peers)
+                frozenset({self._own, *projects, *rules, *asking}),
+                tuple(Listed(*row) for row in peers),
             )
 
     async def keep_fresh(self, every: float) -> None:

@@ -7,8 +7,11 @@ from services.receiver.announcer import Announcer
 from services.receiver.commitment import Commitments
 from services.receiver.door import Door
 from services.receiver.refusals import Refusals
+from services.receiver.reports import Reports
 from services.receiver.scp import StorageScp
 from shared import telemetry
+from shared.dimse.commitment import PUSH_MODEL
+from shared.dimse.messages import Service
 from shared.errors import Retry
 from shared.runtime import Runtime
 from shared.settings import Durability
@@ -29,8 +32,11 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
         settings.flush_after,
         syncing=settings.durability is Durability.BATCH,
     )
-    commitments = Commitments(settings, runtime.ledger, runtime.spool, asyncio.get_running_loop())
-    scp = StorageScp(settings, runtime.spool, announcer, door, refusals.add, [commitments.service])
+    loop = asyncio.get_running_loop()
+    commitments = Commitments(settings, runtime.ledger, runtime.spool, loop)
+    reports = Reports(runtime.ledger, loop, settings.network_timeout)
+    both = Service(PUSH_MODEL, commitments.handlers | reports.handlers)
+    scp = StorageScp(settings, runtime.spool, announcer, door, refusals.add, [both])
     try:
         await door.refresh()
     except Retry as error:

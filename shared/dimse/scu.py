@@ -1,6 +1,6 @@
 """Associations for small things, through pynetdicom: queries and reports."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,8 @@ class Archive:
     calling_aet: str | None = None
     """None for Sluse's own."""
     tls: bool = False
+    credentials: str = ""
+    """Name of the folder with its secrets; empty for none of its own."""
 
 
 class RefusedError(Exception):
@@ -53,7 +55,12 @@ def report(
 
 @contextmanager
 def associated(
-    settings: Settings, archive: Archive, sop_class: str, *, as_scp: bool = False
+    settings: Settings,
+    archive: Archive,
+    sop_class: str,
+    *,
+    as_scp: bool = False,
+    handlers: Sequence[tuple[Any, Any]] = (),
 ) -> Iterator[Any]:
     """An association for one SOP class, released when the block ends.
 
@@ -61,6 +68,8 @@ def associated(
     ----------
     as_scp
         We are the SCP of it (role selection, PS3.7 D.3.3.4).
+    handlers
+        Of pynetdicom's events: what the archive may ask over the same association.
 
     Raises
     ------
@@ -78,15 +87,16 @@ def associated(
     entity.connection_timeout = min(settings.network_timeout, 10.0)
     entity.add_requested_context(sop_class)
     try:
-        secured = (client_context(settings), archive.host) if archive.tls else None
+        context = client_context(settings, archive.credentials) if archive.tls else None
     except TlsError as error:
         raise Retry(Reason.DESTINATION_AWAY, str(error)) from None
     association = entity.associate(
         archive.host,
         archive.port,
         ae_title=archive.ae_title,
-        tls_args=secured,
+        tls_args=(context, archive.host) if context else None,
         ext_neg=[build_role(sop_class, scp_role=True)] if as_scp else None,
+        evt_handlers=list(handlers),
     )
     if not association.is_established:
         if association.rejected_contexts and not association.accepted_contexts:

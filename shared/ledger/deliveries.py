@@ -127,6 +127,8 @@ class Waiting(NamedTuple):
     """How often it has been tried before."""
     reason: Reason | None
     detail: str
+    opens_in: float | None = None
+    """Seconds until its destination takes images, where that is what it waits for."""
 
 
 async def postpone(connection: Connection, waiting: Iterable[Waiting], settings: Settings) -> None:
@@ -134,7 +136,9 @@ async def postpone(connection: Connection, waiting: Iterable[Waiting], settings:
     delays = settings.retry_delays
     by_delay: dict[float, list[Waiting]] = {}
     for one in waiting:
-        by_delay.setdefault(delays[min(one.attempt, len(delays) - 1)], []).append(one)
+        delay = delays[min(one.attempt, len(delays) - 1)] + settings.patience
+        # The bus tries every now and then, too; but at that moment there is something to do.
+        by_delay.setdefault(min(delay, one.opens_in or delay), []).append(one)
     for delay, some in by_delay.items():
         await connection.execute(
             update(_delivery)
@@ -143,7 +147,7 @@ async def postpone(connection: Connection, waiting: Iterable[Waiting], settings:
                 attempts=_delivery.c.attempts + 1,
                 reason=bindparam("v_reason"),
                 detail=bindparam("v_detail"),
-                due_at=now() + timedelta(seconds=delay + settings.patience),
+                due_at=now() + timedelta(seconds=delay),
             ),
             [
                 {

@@ -52,13 +52,24 @@ class Deletion(StrEnum):
     """DELETE of the study's DICOMweb resource."""
 
 
+class Protocol(StrEnum):
+    """How images go to a destination."""
+
+    DIMSE = "dimse"
+    """C-STORE over associations."""
+    DICOMWEB = "dicomweb"
+    """STOW-RS over HTTP."""
+
+
 class Verification(StrEnum):
     """How it is made sure that a research PACS has what it said it has taken."""
 
     NONE = "none"
     """Its word is enough."""
     QUERY = "query"
-    """It is asked what it holds (C-FIND)."""
+    """It is asked what it holds (C-FIND, QIDO-RS)."""
+    COMMITMENT = "commitment"
+    """It is asked to keep them for good (storage commitment), or else what it holds."""
 
 
 class ProjectState(StrEnum):

@@ -26,11 +26,29 @@ async def test_destinations(api: Api) -> None:
     await api("PUT", "/destinations/99", 404, DESTINATION)
 
 
+async def test_a_destination_over_dicomweb_needs_no_ae_title(api: Api) -> None:
+    asked = {
+        "name": "web", "protocol": "dicomweb", "url": "https://pacs/dicom-web",
+        "credentials": "web.pacs-1", "hours": "Mon-Fri 22:00-06:00, Sat-Sun 00:00-00:00",
+    }  # fmt: skip
+    made = await api("POST", "/destinations", 201, asked)
+    assert {name: made[name] for name in asked} == asked
+    assert (made["ae_title"], made["host"], made["port"]) == (None, None, None)
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [({"port": 0}, "port"), ({"port": "x"}, "port"), ({"ae_title": "x" * 17}, "ae_title"),
      ({"ae_title": "a\\b"}, "ae_title"), ({"host": "a b"}, "host"), ({"host": ""}, "host"),
-     ({"name": ""}, "name"), ({"extra": 1}, "extra")],
+     ({"name": ""}, "name"), ({"extra": 1}, "extra"), ({"ae_title": None}, "ae_title"),
+     ({"protocol": "dicomweb"}, "url"), ({"protocol": "dicomweb", "url": "pacs"}, "url"),
+     ({"protocol": "dicomweb", "url": "http://a:b@pacs/d"}, "url"), ({"port": None}, "port"),
+     ({"protocol": "dicomweb", "url": "http://pacs/d", "verification": "commitment"},
+      "verification"),
+     ({"protocol": "dicomweb", "url": "http://pacs/d", "deletion": "dicomweb"}, "deletion_url"),
+     ({"credentials": "../etc"}, "credentials"), ({"credentials": ".."}, "credentials"),
+     ({"transfer_syntax": "1.2.840.10008.1.2.4.50"}, "transfer_syntax"),
+     ({"hours": "22-06"}, "hours"), ({"hours": "Sun 22:00-06:00,"}, "hours")],
 )  # fmt: skip
 async def test_a_destination_that_breaks_a_rule_names_the_field(
     api: Api, change: dict[str, Any], field: str

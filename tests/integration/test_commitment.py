@@ -17,11 +17,12 @@ from demo.phantoms import Maker
 from services.receiver import commitment, commitment_data
 from services.receiver.announcer import Announcer
 from services.receiver.commitment import Commitments
-from services.receiver.commitment_data import PUSH_MODEL, PUSH_MODEL_INSTANCE
 from services.receiver.door import Door
 from services.receiver.refusals import Refusals
 from services.receiver.scp import StorageScp
 from shared.clock import now
+from shared.dimse.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE
+from shared.dimse.messages import Service
 from shared.events import InstanceReceived
 from shared.ledger.tables import Commitment, Peer, core
 from shared.runtime import Runtime
@@ -110,7 +111,7 @@ class World:
         self.scp = StorageScp(
             runtime.settings, runtime.spool, announcer,
             Door("SLUSE", runtime.settings.peers, runtime.ledger), Refusals(runtime.ledger).add,
-            [self.commitments.service],
+            [Service(PUSH_MODEL, self.commitments.handlers)],
         )  # fmt: skip
 
     def another(self) -> Commitments:

@@ -10,12 +10,19 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.pixels import pixel_array
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+)
 from pynetdicom import AE, evt
 
 from services.forwarder import transcoding
-from services.forwarder.dimse import Parcel, Peer, Sender
+from services.forwarder.dimse import DimseSender
 from services.forwarder.outcome import Answer, Verdict
+from services.forwarder.parcels import Parcel, Peer
 from services.forwarder.transcoding import NotTranscodedError, Transcoder
 from shared.errors import Reason
 from shared.settings import Settings, embedded
@@ -77,8 +84,11 @@ def parcel(path: Path) -> Parcel:
     )  # fmt: skip
 
 
-def send(settings: Settings, transcoder: Transcoder, pacs: Pacs, one: Parcel) -> Answer:
-    sender = Sender(settings, Peer(1, "PACS", "127.0.0.1", pacs.port), transcoder)
+def send(
+    settings: Settings, transcoder: Transcoder, pacs: Pacs, one: Parcel, preferred: str = ""
+) -> Answer:
+    place = Peer(1, "PACS", "127.0.0.1", pacs.port, transfer_syntax=preferred)
+    sender = DimseSender(settings, place, transcoder)
     try:
         return sender.send([one])[1]
     finally:
@@ -128,13 +138,56 @@ def test_what_can_not_be_decoded_fails_with_a_reason(
     assert answer.detail.startswith("can't be decoded") and pacs.got == []
 
 
-def test_what_nobody_has_sent_for_long_is_not_turned_round(
+@pytest.mark.parametrize(
+    ("name", "twin"),
+    [("MR_small_bigendian.dcm", "MR_small.dcm"), ("rtdose_expb.dcm", "rtdose.dcm"),
+     ("liver_expb_1frame.dcm", "liver_1frame.dcm"), ("ExplVR_BigEnd.dcm", ""),
+     ("SC_rgb_small_odd_big_endian.dcm", "SC_rgb_small_odd.dcm")],
+)  # fmt: skip
+def test_big_endian_is_turned_round(
+    settings: Settings, transcoder: Transcoder, name: str, twin: str
+) -> None:
+    """Explicit VR Big Endian is retired (PS3.5 A.3), and there are archives full of it."""
+    original = read(BY_NAME[name])
+    pacs = Pacs(str(original.SOPClassUID), [ExplicitVRLittleEndian])
+    assert send(settings, transcoder, pacs, parcel(BY_NAME[name])).verdict is Verdict.DONE
+    (copy,) = pacs.got
+    assert np.array_equal(copy.pixel_array, original.pixel_array)
+    if twin in BY_NAME:  # the same image, as others have written it
+        assert np.array_equal(copy.pixel_array, read(BY_NAME[twin]).pixel_array)
+    for element in original:
+        if element.VR not in ("OW", "SQ") and element.tag.element:
+            assert copy[element.tag].value == element.value, element.tag
+
+
+@pytest.mark.parametrize(
+    ("kind", "preferred"),
+    [("several frames", JPEG2000Lossless), ("JPEG-LS", JPEG2000Lossless),
+     ("JPEG-LS", RLELossless), ("JPEG baseline", RLELossless)],
+)  # fmt: skip
+def test_a_destination_gets_the_syntax_that_it_prefers(
+    settings: Settings, transcoder: Transcoder, kind: str, preferred: str
+) -> None:
+    one = parcel(BY_NAME[SAMPLES[kind]])
+    pacs = Pacs(one.sop_class_uid, [ExplicitVRLittleEndian, preferred])
+    assert send(settings, transcoder, pacs, one, preferred).verdict is Verdict.DONE
+    (copy,) = pacs.got
+    assert copy.file_meta.TransferSyntaxUID == preferred
+    assert copy.SOPInstanceUID == one.sop_instance_uid
+    original = read(one.path)
+    original.decompress(as_rgb=False, generate_instance_uid=False)
+    copy.decompress(as_rgb=False, generate_instance_uid=False)
+    assert np.array_equal(pixel_array(copy, raw=True), pixel_array(original, raw=True))
+
+
+def test_what_can_not_be_made_so_goes_uncompressed(
     settings: Settings, transcoder: Transcoder
 ) -> None:
-    """Explicit VR Big Endian is retired (PS3.5 A.3): pydicom does not change the byte order."""
-    one = parcel(BY_NAME["MR_small_bigendian.dcm"])
-    pacs = Pacs(one.sop_class_uid, [ExplicitVRLittleEndian])
-    assert send(settings, transcoder, pacs, one).reason is Reason.SYNTAX_REFUSED
+    """A document has no pixels to compress."""
+    one = parcel(BY_NAME["reportsi.dcm"])
+    pacs = Pacs(one.sop_class_uid, [JPEG2000Lossless, ImplicitVRLittleEndian])
+    assert send(settings, transcoder, pacs, one, JPEG2000Lossless).verdict is Verdict.DONE
+    assert pacs.got[0].file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
 
 
 def _hangs(*_: object) -> None:

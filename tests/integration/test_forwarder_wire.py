@@ -20,8 +20,9 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from demo.phantoms import Maker
 from services.forwarder import dimse
-from services.forwarder.dimse import Parcel, Peer, Sender
+from services.forwarder.dimse import DimseSender
 from services.forwarder.outcome import Answer, Verdict
+from services.forwarder.parcels import Parcel, Peer
 from services.forwarder.transcoding import Transcoder
 from services.receiver.acse import Request
 from shared.dimse import messages
@@ -56,7 +57,7 @@ def parcels(folder: Path, count: int = 3, size: int = 64) -> list[Parcel]:
 def send(settings: Settings, port: int, some: list[Parcel], **treatment: Any) -> list[Answer]:
     transcoder = Transcoder(settings)
     place = {"destination_id": 1, "ae_title": "PACS", "host": "127.0.0.1", "port": port}
-    sender = Sender(settings, Peer(**(place | treatment)), transcoder)
+    sender = DimseSender(settings, Peer(**(place | treatment)), transcoder)
     try:
         answers = sender.send(some)
     finally:
@@ -361,7 +362,7 @@ def test_a_peer_that_hangs_is_not_waited_for_image_by_image(
     monkeypatch.setattr(dimse, "_SLOW", 0.1)
     transcoder = Transcoder(quick)
     with peer(silent) as port:
-        sender = Sender(quick, Peer(1, "PACS", "127.0.0.1", port), transcoder)
+        sender = DimseSender(quick, Peer(1, "PACS", "127.0.0.1", port), transcoder)
         began = time.monotonic()
         answers = sender.send(parcels(tmp_path, 20))
         assert {(one.verdict, one.detail) for one in answers.values()} == {

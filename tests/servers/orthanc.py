@@ -10,6 +10,7 @@ import httpx
 from tests.servers.common import free_port, missing, shared_server, start_guarded, wait_for
 
 _BINARY = Path("/usr/sbin/Orthanc")
+_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,11 @@ class Orthanc:
     dicom_port: int
     http_port: int
     ae_title: str = "ORTHANC"
+
+    @property
+    def dicomweb(self) -> str:
+        """Where its DICOMweb service is."""
+        return f"http://127.0.0.1:{self.http_port}/dicom-web"
 
     def get(self, path: str) -> Any:
         """Read a REST resource."""
@@ -56,8 +62,8 @@ class Orthanc:
 
 def orthanc(root: Path) -> Orthanc:
     """The Orthanc of this test run."""
-    if not _BINARY.exists():
-        missing("Orthanc", "orthanc")
+    if not _BINARY.exists() or not _DICOMWEB.exists():
+        missing("Orthanc", "orthanc orthanc-dicomweb")
     ports = shared_server(root, "orthanc", lambda folder: _start(root, folder))
     return Orthanc(ports["dicom"], ports["http"])
 
@@ -67,7 +73,7 @@ def _start(root: Path, folder: Path) -> dict[str, int]:
     configuration = {
         "Name": "research-pacs", "StorageDirectory": str(folder / "db"),
         "IndexDirectory": str(folder / "db"), "HttpPort": ports["http"],
-        "DicomPort": ports["dicom"], "DicomAet": "ORTHANC", "Plugins": [],
+        "DicomPort": ports["dicom"], "DicomAet": "ORTHANC", "Plugins": [str(_DICOMWEB)],
         "RemoteAccessAllowed": False, "AuthenticationEnabled": False,
         "DicomAlwaysAllowStore": True, "DicomAlwaysAllowFind": True, "DicomCheckCalledAet": True,
         "UnknownSopClassAccepted": True, "OverwriteInstances": True, "StorageCompression": False,

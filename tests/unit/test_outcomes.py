@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from services.forwarder.outcome import STATUSES, Verdict, of_response, of_status
+from services.forwarder.outcome import (
+    HTTP_STATUSES,
+    STATUSES,
+    Row,
+    Verdict,
+    of_http,
+    of_response,
+    of_status,
+)
 from shared.dimse import messages
 from shared.dimse.messages import Command, encode
 from shared.errors import Reason
@@ -13,18 +21,30 @@ from shared.errors import Reason
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_page_shows_the_table() -> None:
+@pytest.mark.parametrize(
+    ("table", "form", "width"),
+    [(STATUSES, "[0-9A-F]{4}", "04X"), (HTTP_STATUSES, "[0-9]{3}", "d")],
+)
+def test_the_page_shows_the_tables(table: tuple[Row, ...], form: str, width: str) -> None:
     text = (ROOT / "docs/forwarding.md").read_text()
-    shown = re.findall(r"^\| ([0-9A-F]{4})(?:–([0-9A-F]{4}))? \| (\w+) \| (.+) \|$", text, re.M)
+    shown = re.findall(rf"^\| ({form})(?:–({form}))? \| (\w+) \| (.+) \|$", text, re.M)
     assert shown == [
         (
-            f"{row.codes[0]:04X}",
-            f"{row.codes[-1]:04X}" if len(row.codes) > 1 else "",
+            format(row.codes[0], width),
+            format(row.codes[-1], width) if len(row.codes) > 1 else "",
             row.verdict,
             row.meaning or "success",
         )
-        for row in STATUSES
+        for row in table
     ]
+
+
+@pytest.mark.parametrize("status", range(200, 600))
+def test_every_http_status_has_a_meaning(status: int) -> None:
+    answer = of_http(status)
+    assert bool(answer.detail) is (status != 200)
+    assert (answer.reason is None) is (answer.verdict is Verdict.DONE)
+    assert (answer.verdict is Verdict.DONE) is (status in (200, 202))
 
 
 @pytest.mark.parametrize("status", range(0, 0x10000, 0x80))

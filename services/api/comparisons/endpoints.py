@@ -21,7 +21,7 @@ router = APIRouter(prefix="/projects/{code}/comparison", tags=["projects"])
 async def compare(
     code: Code, runtime: RuntimeDep, limit: Limit = 100, after: After = None
 ) -> Comparison:
-    """Ask the research PACS (C-FIND) what it holds of the project's next `limit` studies.
+    """Ask the research PACS (C-FIND, QIDO-RS) what it holds of the project's next `limit` studies.
 
     Changes nothing, here or there. Repeat with `next` until that is null; a slow research PACS
     wants a smaller `limit`. What it holds besides is not looked for.

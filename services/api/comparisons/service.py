@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
 
 from sqlalchemy import select
 
@@ -11,8 +10,8 @@ from services.api.comparisons.schemas import Comparison, Difference, Kind
 from services.api.comparisons.sent import Sent, sent
 from services.api.participants.service import project_id
 from services.api.problems import ProblemError, rule_broken
-from shared.dimse.find import instances_held
-from shared.dimse.scu import Archive, RefusedError
+from shared.dimse.scu import RefusedError
+from shared.holdings import Place, instances_held, place_of
 from shared.ledger import Connection
 from shared.ledger.tables import Destination, Project, core
 from shared.runtime import Runtime
@@ -57,21 +56,19 @@ def difference(expected: Sent, held: Mapping[str, int]) -> Difference | None:
     return Difference(**expected._asdict(), kind=kind, held=number)
 
 
-async def _where(connection: Connection, code: str) -> tuple[int, Archive]:
+async def _where(connection: Connection, code: str) -> tuple[int, Place]:
     project = await project_id(connection, code)
     row = (
         await connection.execute(
-            select(*(_destination.c[one.name] for one in fields(Archive)))
-            .join_from(_project, _destination)
-            .where(_project.c.id == project)
+            select(_destination).join_from(_project, _destination).where(_project.c.id == project)
         )
     ).first()
     if row is None:
         raise rule_broken("code", "The project has no destination.")
-    return project, Archive(*row)
+    return project, place_of(row)
 
 
-async def _ask(runtime: Runtime, archive: Archive, page: list[Sent]) -> dict[str, int]:
+async def _ask(runtime: Runtime, archive: Place, page: list[Sent]) -> dict[str, int]:
     uids = [one.released_study_uid for one in page]
     try:
         return await asyncio.get_running_loop().run_in_executor(

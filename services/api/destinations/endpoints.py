@@ -36,7 +36,7 @@ async def read_destination(destination_id: PathId, runtime: RuntimeDep) -> Desti
 
 @router.post("/{destination_id}/echo", responses=responses(404, 422))
 async def echo_destination(destination_id: PathId, runtime: RuntimeDep) -> Echo:
-    """Try whether a destination answers (C-ECHO)."""
+    """Try whether a destination answers (C-ECHO, or a search over DICOMweb)."""
     async with runtime.ledger.session() as session:
         row = await service.get(session, destination_id)
     return await try_out(runtime.settings, row)

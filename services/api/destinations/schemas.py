@@ -1,30 +1,49 @@
 """What a destination looks like from outside."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.fields import AeTitle, Host, Name, WebAddress, like, optional
+from shared.credentials import NAME
 from shared.hours import PATTERN
-from shared.ledger.states import Deletion, Verification
+from shared.ledger.states import Deletion, Protocol, Verification
 
 _EXAMPLE: dict[str, Any] = {
     "name": "research-pacs",
+    "protocol": "dimse",
     "ae_title": "RESEARCHPACS",
     "host": "pacs.local",
     "port": 104,
+    "url": "",
+    "credentials": "",
+    "transfer_syntax": "",
     "deletion": "orthanc",
     "deletion_url": "https://pacs.local:8042",
     "calling_aet": None,
     "tls": False,
     "associations": 2,
     "images_per_second": 0,
-    "hours": "22:00-06:00",
+    "hours": "22:00-06:00, Sat-Sun 00:00-00:00",
     "verification": "query",
 }
 
 
-Hours = Annotated[str, *optional(PATTERN, "write it like 22:00-06:00")]
+Hours = Annotated[str, *optional(PATTERN, "write it like 22:00-06:00, Sat-Sun 08:00-16:00")]
+Credentials = Annotated[
+    str, *optional(NAME, "the name of a folder: small letters, digits, dots and dashes, please")
+]
+
+
+class TransferSyntax(StrEnum):
+    """What a destination may prefer: uncompressed, or lossless."""
+
+    ANY = ""
+    IMPLICIT = "1.2.840.10008.1.2"
+    EXPLICIT = "1.2.840.10008.1.2.1"
+    JPEG_2000_LOSSLESS = "1.2.840.10008.1.2.4.90"
+    RLE_LOSSLESS = "1.2.840.10008.1.2.5"
 
 
 class DestinationWrite(BaseModel):
@@ -33,9 +52,31 @@ class DestinationWrite(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _EXAMPLE})
 
     name: Name = Field(description="What people call it.")
-    ae_title: AeTitle = Field(description="Its AE title.")
-    host: Host = Field(description="Host name or address.")
-    port: Annotated[int, Field(ge=1, le=65535, description="Its DICOM port.")]
+    protocol: Protocol = Field(
+        Protocol.DIMSE,
+        description="How images go there. `dimse`: over associations (C-STORE). `dicomweb`: over "
+        "HTTP (STOW-RS).",
+    )
+    ae_title: AeTitle | None = Field(None, description="Its AE title; for `dimse`.")
+    host: Host | None = Field(None, description="Host name or address; for `dimse`.")
+    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        None, description="Its DICOM port; for `dimse`."
+    )
+    url: WebAddress = Field(
+        "",
+        description="Its DICOMweb service: what stands before `/studies`; for `dicomweb`. Without "
+        "user name and password.",
+    )
+    credentials: Credentials = Field(
+        "",
+        description="Name of the folder with the secrets for it, which hospital IT puts in place "
+        "(docs/forwarding.md). Empty where it needs none of its own.",
+    )
+    transfer_syntax: TransferSyntax = Field(
+        TransferSyntax.ANY,
+        description="UID of the transfer syntax that it is offered first where it refuses the one "
+        "that an image has. Nothing that it takes as it is is touched.",
+    )
     deletion: Deletion = Field(
         Deletion.NONE,
         description="How a study that was delivered there by mistake is deleted. `none`: by a "
@@ -62,14 +103,15 @@ class DestinationWrite(BaseModel):
     )
     hours: Hours = Field(
         "",
-        description="When it takes images, in Sluse's local time: `22:00-06:00` for nights only. "
-        "Empty for always.",
+        description="When it takes images, in Sluse's local time: `22:00-06:00` for nights only, "
+        "`22:00-06:00, Sat-Sun 00:00-00:00` for whole weekends besides. Empty for always.",
     )
     verification: Verification = Field(
         Verification.QUERY,
         description="How Sluse makes sure that everything is there before a transfer is complete. "
-        "`query`: it asks what is there (C-FIND). `none`: the word of the research PACS, given for "
-        "each image, is enough.",
+        "`query`: it asks what is there (C-FIND, QIDO-RS). `commitment`: it asks that everything "
+        "be kept (storage commitment), and what is there where that is not answered; for `dimse`. "
+        "`none`: the word of the research PACS, given for each image, is enough.",
     )
 
 
@@ -82,9 +124,13 @@ class DestinationRead(BaseModel):
 
     id: int = Field(description="Its number here.")
     name: str
-    ae_title: str
-    host: str
-    port: int
+    protocol: Protocol
+    ae_title: str | None
+    host: str | None
+    port: int | None
+    url: str
+    credentials: str
+    transfer_syntax: TransferSyntax
     deletion: Deletion
     deletion_url: str
     calling_aet: str | None

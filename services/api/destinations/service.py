@@ -7,6 +7,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from services.api.destinations.schemas import DestinationWrite
 from services.api.problems import not_found, rule_broken, taken
 from shared.ledger.recalling import BY_SLUSE
+from shared.ledger.states import Protocol, Verification
 from shared.ledger.tables import Destination
 
 
@@ -26,11 +27,9 @@ async def get(session: AsyncSession, destination_id: int) -> Destination:
 async def write(
     session: AsyncSession, body: DestinationWrite, destination: Destination | None = None
 ) -> Destination:
-    """Enter a destination, or change one; a problem when the name is taken or the address of
-    deletions missing.
-    """
-    if body.deletion in BY_SLUSE and not body.deletion_url:
-        raise rule_broken("deletion_url", "Say where Sluse is to delete.")
+    """Enter or change a destination; a problem when the name is taken or something missing."""
+    for field, complaint in _missing(body).items():
+        raise rule_broken(field, complaint)
     row = destination or Destination.model_validate(body.model_dump())
     row.sqlmodel_update(body.model_dump())
     session.add(row)
@@ -39,3 +38,20 @@ async def write(
     except IntegrityError:
         raise taken("name", "Another destination has this name.") from None
     return row
+
+
+def _missing(body: DestinationWrite) -> dict[str, str]:
+    """What a destination can't do without, by field."""
+    missing = {}
+    if body.protocol is Protocol.DIMSE:
+        for field in ("ae_title", "host", "port"):
+            if getattr(body, field) is None:
+                missing[field] = "Images that go over associations need it."
+    else:
+        if not body.url:
+            missing["url"] = "Say where the DICOMweb service is."
+        if body.verification is Verification.COMMITMENT:
+            missing["verification"] = "There is no storage commitment over DICOMweb; take query."
+    if body.deletion in BY_SLUSE and not body.deletion_url:
+        missing["deletion_url"] = "Say where Sluse is to delete."
+    return missing

@@ -13,7 +13,7 @@ from shared.ledger.tables.images import (
     Study,
     StudyAssociation,
 )
-from shared.ledger.tables.network import Commitment, Peer, Refusal
+from shared.ledger.tables.network import Commitment, Inquiry, Peer, Refusal
 from shared.ledger.tables.projects import (
     Coupling,
     CouplingEntry,
@@ -45,6 +45,7 @@ __all__ = [
     "Delivery",
     "Destination",
     "Finding",
+    "Inquiry",
     "Instance",
     "Participant",
     "Peer",

@@ -1,11 +1,11 @@
-"""Who may send, and who was not let in."""
+"""Who may send, who was not let in, and what is asked and said of storage commitment."""
 
 from datetime import datetime
 
 from sqlalchemy import Column, Index, UniqueConstraint, text, true
 from sqlmodel import Field, SQLModel
 
-from shared.ledger.columns import Document, row_id
+from shared.ledger.columns import Document, reference, row_id
 from shared.ledger.states import CommitmentState
 from shared.ledger.tables.base import moment
 
@@ -71,3 +71,16 @@ class Commitment(SQLModel, table=True):
     """When it is looked at next."""
     attempts: int = 0
     """How often reporting was tried in vain."""
+
+
+class Inquiry(SQLModel, table=True):
+    """Our request to a research PACS for storage commitment, until its transfer is verified."""
+
+    id: int | None = Field(default=None, sa_column=row_id())
+    transaction_uid: str = Field(max_length=64, unique=True)
+    transfer_id: int = Field(sa_column=reference("transfer.id", index=True))
+    delivered: int
+    """How many images of the transfer were delivered then."""
+    asked_at: datetime = moment()
+    safe: list[str] | None = Field(default=None, sa_column=Column(Document, nullable=True))
+    """The SOP Instance UIDs that it keeps; None until it has reported."""

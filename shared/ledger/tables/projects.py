@@ -6,7 +6,7 @@ from sqlalchemy import Column, Text, UniqueConstraint, false, true
 from sqlmodel import Field, SQLModel
 
 from shared.ledger.columns import Document, reference, row_id
-from shared.ledger.states import Deletion, ProjectState, Verification
+from shared.ledger.states import Deletion, ProjectState, Protocol, Verification
 from shared.ledger.tables.base import moment
 from shared.schemes import Scheme
 
@@ -16,10 +16,20 @@ class Destination(SQLModel, table=True):
 
     id: int | None = Field(default=None, sa_column=row_id())
     name: str = Field(max_length=64, unique=True)
-    ae_title: str = Field(max_length=16)
-    """Called AE title."""
-    host: str = Field(max_length=253)
-    port: int
+    protocol: str = Field(
+        default=Protocol.DIMSE, max_length=16, sa_column_kwargs={"server_default": Protocol.DIMSE}
+    )
+    """How images go there."""
+    ae_title: str | None = Field(default=None, max_length=16)
+    """Called AE title; with DIMSE, like the next two."""
+    host: str | None = Field(default=None, max_length=253)
+    port: int | None = None
+    url: str = Field(default="", max_length=300, sa_column_kwargs={"server_default": ""})
+    """Of the DICOMweb service."""
+    credentials: str = Field(default="", max_length=64, sa_column_kwargs={"server_default": ""})
+    """The folder with the secrets for it (`shared.credentials`); empty for none of its own."""
+    transfer_syntax: str = Field(default="", max_length=64, sa_column_kwargs={"server_default": ""})
+    """UID of the one that it is offered first where it refuses the one that an image has."""
     deletion: str = Field(
         default=Deletion.NONE, max_length=16, sa_column_kwargs={"server_default": Deletion.NONE}
     )
@@ -33,8 +43,8 @@ class Destination(SQLModel, table=True):
     """How many are open there at once, at most, from each forwarder."""
     images_per_second: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     """Pace of each forwarder, at most; 0 for any."""
-    hours: str = Field(default="", max_length=11, sa_column_kwargs={"server_default": ""})
-    """When it takes images (`22:00-06:00`, local time); empty for always."""
+    hours: str = Field(default="", max_length=200, sa_column_kwargs={"server_default": ""})
+    """When it takes images (`shared.hours`); empty for always."""
     verification: str = Field(
         default=Verification.QUERY,
         max_length=16,
