@@ -196,6 +196,9 @@ class Settings(BaseSettings):
     stow_max_instance: int = Field(
         8 << 30, ge=1, description="Longest instance that STOW-RS takes, bytes."
     )
+    stow_max_requests: int = Field(
+        32, ge=1, description="STOW-RS requests taken at once; others are told to try again."
+    )
     stow_max_request: int = Field(
         64 << 30, ge=1, description="Longest STOW-RS request, bytes; it may hold many instances."
     )

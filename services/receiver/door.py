@@ -20,15 +20,14 @@ from shared import passwords, telemetry
 from shared.addresses import covers
 from shared.errors import Retry
 from shared.ledger import Ledger
-from shared.ledger.states import ProjectState, Verification
-from shared.ledger.tables import Destination, Peer, Project, RoutingRule, core
+from shared.ledger.tables import Peer, core
+from shared.ledger.titles import titles
 from shared.settings import PeerPolicy
 
 log = telemetry.logger("receiver")
 
 _PASSCODE = 2  # user identity type: user name and passcode (PS3.7 D.3.3.7.1)
-_peer, _project, _rule = core(Peer), core(Project), core(RoutingRule)
-_destination = core(Destination)
+_peer = core(Peer)
 
 
 @dataclass(frozen=True)
@@ -98,19 +97,7 @@ class Door:
             The database is away.
         """
         async with self._ledger.reading() as connection:
-            projects = await connection.scalars(
-                select(_project.c.code).where(_project.c.state == ProjectState.ACTIVE)
-            )
-            rules = await connection.scalars(
-                select(_rule.c.called_aet).where(_rule.c.enabled, _rule.c.called_aet.is_not(None))
-            )
-            # What Sluse calls itself where it asks for storage commitment, it is called back by.
-            asking = await connection.scalars(
-                select(_destination.c.calling_aet).where(
-                    _destination.c.verification == Verification.COMMITMENT,
-                    _destination.c.calling_aet.is_not(None),
-                )
-            )
+            answered_to = await titles(connection, self._own)
             peers = await connection.execute(
                 select(
                     _peer.c.calling_aet,
@@ -119,10 +106,7 @@ class Door:
                     _peer.c.password_hash,
                 ).where(_peer.c.enabled)
             )
-            self._guests = Guests(
-                frozenset({self._own, *projects, *rules, *asking}),
-                tuple(Listed(*row) for row in peers),
-            )
+            self._guests = Guests(answered_to, tuple(Listed(*row) for row in peers))
 
     async def keep_fresh(self, every: float) -> None:
         """Refresh every `every` seconds, for ever; without the database the last word counts."""

@@ -42,6 +42,8 @@ BOTH = pytest.mark.parametrize("settings", ["sqlite", "postgres"], indirect=True
 def settings(request: pytest.FixtureRequest, settings: Settings) -> Settings:
     if getattr(request, "param", "sqlite") == "sqlite":
         return settings
+    if request.param == "one at a time":
+        return settings.model_copy(update={"stow_max_requests": 1})
     url = SecretStr(request.getfixturevalue("postgres_url"))
     return settings.model_copy(update={"database_url": url})
 
@@ -221,6 +223,29 @@ async def test_a_full_disk_is_told_and_leaves_nothing(
         answer = await stow(web, content)
     assert answer.status_code == 503 and answer.headers["retry-after"]
     assert not list((runtime.settings.spool_path / "tmp").iterdir())
+    assert (await stow(web, content)).status_code == 200
+
+
+@pytest.mark.parametrize("settings", ["one at a time"], indirect=True)
+async def test_too_many_at_once_are_told_to_try_again(web: httpx.AsyncClient) -> None:
+    content = body(part10(Maker(1, size=16).ct(1).instances[0]))
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield content[:100]
+        begun.set()
+        await go_on.wait()
+        yield content[100:]
+
+    first = asyncio.create_task(
+        web.post("/studies", content=slowly(), headers={"content-type": RELATED})
+    )
+    await begun.wait()
+    await asyncio.sleep(0.2)
+    refused = await stow(web, content)
+    assert refused.status_code == 503 and refused.headers["retry-after"]
+    go_on.set()
+    assert (await first).status_code == 200
     assert (await stow(web, content)).status_code == 200
 
 

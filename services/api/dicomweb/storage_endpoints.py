@@ -1,13 +1,17 @@
 """STOW-RS: instances come in (PS3.18 section 10.5)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import APIRouter, Request
+from starlette.datastructures import State
 from starlette.responses import Response
 
 from services.api.dependencies import RuntimeDep
 from services.api.dicomweb import answers, media
 from services.api.dicomweb.storing import store
+from services.api.problems import ProblemError
 
 router = APIRouter(default_response_class=Response)
 
@@ -70,6 +74,23 @@ async def _store(
     request: Request, runtime: RuntimeDep, *, study: str | None = None, title: str | None = None
 ) -> Response:
     kind = answers.kind_of(request)  # before anything is taken: it could not be answered for
-    outcomes = await store(runtime, request, study, title)
+    with _turn(request.app.state, runtime.settings.stow_max_requests):
+        outcomes = await store(runtime, request, study, title)
     found = outcomes.answer(answers.root_of(request))
     return answers.data_set(found, kind, outcomes.status)
+
+
+@contextmanager
+def _turn(state: State, most: int) -> Iterator[None]:
+    """One of as many requests as are taken at once; a 503 problem when there are too many.
+
+    Each holds a file, a thread now and then and some memory; senders try again.
+    """
+    under_way: int = getattr(state, "storing", 0)
+    if under_way >= most:
+        raise ProblemError(503, "Too many are storing at this moment. Try again later.")
+    state.storing = under_way + 1
+    try:
+        yield
+    finally:
+        state.storing -= 1

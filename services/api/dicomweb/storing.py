@@ -1,7 +1,6 @@
 """Takes one STOW-RS request (PS3.18 section 10.5) from its body to its answer."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -17,10 +16,10 @@ from services.api.problems import ProblemError
 from shared.announcing import received_events
 from shared.clock import now
 from shared.events import BATCH, AssociationClosed
-from shared.identity import AE_TITLE, is_usable_uid
+from shared.identity import is_usable_uid
 from shared.ledger import Connection
-from shared.ledger.states import ProjectState
-from shared.ledger.tables import Project, RoutingRule, WithdrawnStudy, core
+from shared.ledger.tables import WithdrawnStudy, core
+from shared.ledger.titles import titles
 from shared.runtime import Runtime
 from shared.spool import Association
 
@@ -58,7 +57,7 @@ async def store(
     if _announced(request) > settings.stow_max_request:
         raise ProblemError(413, _TOO_LARGE)
     async with runtime.ledger.reading() as connection:
-        if title is not None and not await _is_answered_to(connection, settings.ae_title, title):
+        if title is not None and title not in await titles(connection, settings.ae_title):
             raise ProblemError(404, "Nobody here has this AE title.")
         withdrawn = await _withdrawn(connection)
     sender = Association(
@@ -71,7 +70,7 @@ async def store(
     try:
         parts = Parts(boundary, intake)
     except BrokenError:
-        raise ProblemError(400, "The boundary is missing, or longer than 70 characters.") from None
+        raise ProblemError(400, "The boundary is missing, or too long.") from None
     await _take(runtime, request, intake, parts)
     return _checked(intake.outcomes)
 
@@ -156,16 +155,3 @@ async def _withdrawn(connection: Connection) -> frozenset[str]:
     table = core(WithdrawnStudy)
     query = select(table.c.study_instance_uid).where(table.c.project_id.is_(None))
     return frozenset(await connection.scalars(query))
-
-
-async def _is_answered_to(connection: Connection, own: str, title: str) -> bool:
-    """Whether Sluse answers to an AE title: as the receiver does."""
-    project, rule = core(Project), core(RoutingRule)
-    if title == own or re.fullmatch(AE_TITLE, title) is None:
-        return title == own
-    active = select(project.c.id).where(
-        project.c.code == title, project.c.state == ProjectState.ACTIVE
-    )
-    named = select(rule.c.id).where(rule.c.called_aet == title, rule.c.enabled)
-    found = await connection.execute(active.union_all(named).limit(1))
-    return found.first() is not None
