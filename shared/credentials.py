@@ -5,14 +5,19 @@ for all destinations. The files are read each time: new ones need no restart.
 """
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 from shared.settings import Settings
 
 NAME = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
 """Of a folder: no way out of the one that they are all in."""
 _LONGEST = 1 << 16  # bytes of a token
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+T = TypeVar("T")
 
 
 class CredentialsError(Exception):
@@ -29,6 +34,26 @@ class Credentials:
     key: Path | None
     authorization: str | None
     """Value of the HTTP header (RFC 9110 11.6.2)."""
+    hosts: frozenset[str] | None
+    """The only hosts that may see it; None for any, but over HTTPS."""
+
+    def authorization_for(self, url: str) -> str | None:
+        """What a service at an address is shown.
+
+        Raises
+        ------
+        CredentialsError
+            It is not to see it.
+        """
+        if self.authorization is None:
+            return None
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+        if self.hosts is not None and host not in self.hosts:
+            raise CredentialsError(f"these credentials are not for {host}")
+        if parts.scheme != "https" and self.hosts is None and host not in _THIS_MACHINE:
+            raise CredentialsError("credentials go over https only, or to those in the file hosts")
+        return self.authorization
 
     def __repr__(self) -> str:
         return "Credentials()"  # never a secret in a log
@@ -47,14 +72,18 @@ def find(settings: Settings, name: str) -> Credentials:
     CredentialsError
         The folder is not there, or a file can't be read.
     """
-    folder = _folder(settings, name) if name else None
-    certificate = _in(folder, "certificate.pem")
-    return Credentials(
-        ca=_in(folder, "ca.pem") or settings.pacs_tls_ca,
-        certificate=certificate or settings.pacs_tls_certificate,
-        key=_in(folder, "key.pem") if certificate else settings.pacs_tls_key,
-        authorization=_authorization(_in(folder, "authorization")),
-    )
+    try:
+        folder = _folder(settings, name) if name else None
+        certificate = _in(folder, "certificate.pem")
+        return Credentials(
+            ca=_in(folder, "ca.pem") or settings.pacs_tls_ca,
+            certificate=certificate or settings.pacs_tls_certificate,
+            key=_in(folder, "key.pem") if certificate else settings.pacs_tls_key,
+            authorization=_line(folder, "authorization", _authorization),
+            hosts=_line(folder, "hosts", lambda said: frozenset(said.lower().split())),
+        )
+    except OSError as error:
+        raise CredentialsError(f"the credentials can't be read: {error.strerror}") from None
 
 
 def _folder(settings: Settings, name: str) -> Path:
@@ -71,17 +100,24 @@ def _in(folder: Path | None, name: str) -> Path | None:
     return path if path and path.exists() else None
 
 
-def _authorization(path: Path | None) -> str | None:
-    """`Bearer …` or `Basic …` as it stands there; `user:password` becomes the latter (RFC 7617)."""
+def _line(folder: Path | None, name: str, understood: Callable[[str], T]) -> T | None:
+    """What is made of a file with one line; None when there is no such file."""
+    path = _in(folder, name)
     if path is None:
         return None
+    with path.open("rb") as file:
+        raw = file.read(_LONGEST)
     try:
-        with path.open("rb") as file:
-            said = file.read(_LONGEST).decode().strip()
-    except (OSError, ValueError):
-        raise CredentialsError("the file authorization can't be read") from None
+        said = raw.decode().strip()
+    except UnicodeDecodeError:
+        said = ""
     if not said or not said.isprintable():
-        raise CredentialsError("the file authorization must hold one line")
+        raise CredentialsError(f"the file {name} must hold one line")
+    return understood(said)
+
+
+def _authorization(said: str) -> str:
+    """`Bearer …` or `Basic …` as it stands there; `user:password` becomes the latter (RFC 7617)."""
     if said.startswith(("Bearer ", "Basic ")):
         if not said.isascii():
             raise CredentialsError("the file authorization holds what no token has")

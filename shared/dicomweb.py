@@ -39,7 +39,7 @@ def async_client(settings: Settings, url: str, credentials: str) -> httpx.AsyncC
 def _options(settings: Settings, url: str, credentials: str) -> dict[str, Any]:
     timeout = settings.network_timeout
     headers = {"User-Agent": IMPLEMENTATION_VERSION_NAME}
-    authorization = find(settings, credentials).authorization
+    authorization = find(settings, credentials).authorization_for(url)
     if authorization:
         headers["Authorization"] = authorization
     return {

@@ -19,7 +19,8 @@ _PAGE = 1000  # matches asked for at a time
 _MOST = 1_000_000  # instances of a study
 _LONGEST = 64 << 20  # bytes of an answer
 _STUDY, _SOP_INSTANCE, _INSTANCES = "0020000D", "00080018", "00201208"
-_PASSING = frozenset({401, 403, 407, 408, 425, 429})
+_PASSING = frozenset({408, 425, 429})
+_DENIALS = frozenset({401, 403, 407})
 _REFUSALS = frozenset({501, 505})
 
 
@@ -117,6 +118,8 @@ class _Inquiry:
         status = answer.status_code
         if status == 204 or (status == 404 and answer.request.url.path.endswith("/instances")):
             return []
+        if status in _DENIALS:
+            raise Retry(Reason.DESTINATION_DENIED, f"query answered with HTTP {status}")
         if status in _PASSING or (status >= 500 and status not in _REFUSALS):
             raise Retry(Reason.DESTINATION_BUSY, f"query answered with HTTP {status}")
         if status != 200:

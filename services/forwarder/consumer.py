@@ -5,8 +5,9 @@ Copies go to their projects' destinations; then one transaction notes what each 
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from services.forwarder.destinations import Destinations, is_open, opens_in
+from services.forwarder.destinations import Destinations, opens_in
 from services.forwarder.outcome import Answer, Verdict
 from services.forwarder.work import Work, load
 from shared import telemetry
@@ -26,6 +27,7 @@ from shared.spool import Spool
 log = telemetry.logger("forwarder")
 
 Answered = tuple[Work, Answer]
+_CLOSED = Answer(Verdict.RETRY, Reason.DESTINATION_CLOSED)
 
 
 class AnonymizedConsumer:
@@ -44,7 +46,10 @@ class AnonymizedConsumer:
         asked = Asked(batch, InstanceAnonymized)
         async with self._ledger.transaction() as connection:
             work = await self._take(connection, asked.ids)
-        answered = await self._destinations.send(work)
+        closed = [(one, _CLOSED) for one in work if one.peer and one.closed_for]
+        answered = closed + await self._destinations.send(
+            [one for one in work if not one.closed_for]
+        )
         sent, failed, waiting, lost = _sorted(answered)
         async with self._ledger.transaction() as connection:
             await lock_batch(connection, [one.id for one in work])
@@ -62,7 +67,7 @@ class AnonymizedConsumer:
                         asked.attempt(one.id),
                         answer.reason,
                         answer.detail,
-                        opens_in(one.peer) if one.peer else None,
+                        one.closed_for or None,
                     )
                     for one, answer in waiting
                 ],
@@ -84,8 +89,11 @@ class AnonymizedConsumer:
 
     async def _take(self, connection: Connection, delivery_ids: Iterable[int]) -> list[Work]:
         """What may be sent now; the ledger knows before it goes where it goes."""
-        found = await load(connection, delivery_ids, self._spool)
-        going = [one for one in found if one.peer and is_open(one.peer)]
+        found = [
+            replace(one, closed_for=opens_in(one.peer)) if one.peer else one
+            for one in await load(connection, delivery_ids, self._spool)
+        ]
+        going = [one for one in found if one.peer and not one.closed_for]
         places = {one.id: (one.revision, one.peer.destination_id) for one in going if one.peer}
         may = await may_be_sent(connection, places)
         return [one for one in found if one.id in may or one not in going]

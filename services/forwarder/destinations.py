@@ -59,10 +59,6 @@ class Destinations:
         for one in work:
             if one.peer is None:
                 answered.append((one, Answer(Verdict.REJECT, Reason.NO_DESTINATION)))
-            elif not is_open(one.peer):
-                answered.append(
-                    (one, Answer(Verdict.RETRY, Reason.DESTINATION_CLOSED, one.peer.hours))
-                )
             else:
                 by_peer[one.peer].append(one)
         for some in await asyncio.gather(*(self._send(*line) for line in by_peer.items())):
@@ -124,11 +120,6 @@ class Destinations:
 
     def _all(self) -> list[_Line]:
         return [line for lines in self._lines.values() for line in lines]
-
-
-def is_open(peer: Peer) -> bool:
-    """Whether a destination takes images at this hour."""
-    return not opens_in(peer)
 
 
 def opens_in(peer: Peer) -> float:

@@ -8,7 +8,7 @@ from services.forwarder.association import Association
 from services.forwarder.outcome import Answer, Verdict, away
 from services.forwarder.pace import Pace
 from services.forwarder.parcels import Parcel, Peer
-from services.forwarder.rest import Rest
+from services.forwarder.rest import LATER, Rest
 from services.forwarder.transcoding import NotTranscodedError, Transcoder
 from shared.dimse.requestor import (
     MAX_CONTEXTS,
@@ -36,11 +36,14 @@ class DimseSender:
 
     def send(self, parcels: Sequence[Parcel]) -> dict[int, Answer]:
         """Send files one after the other; the answer to each of them, by delivery id."""
-        resting = self._rest.answer()
+        resting = self._rest.begin_batch()
         if resting is not None:
             return {parcel.delivery_id: resting for parcel in parcels}
         answers: dict[int, Answer] = {}
         for parcel in parcels:
+            if self._rest.is_late():
+                answers[parcel.delivery_id] = LATER
+                continue
             began = time.monotonic()
             answer = self._send(parcel, parcels)
             answers[parcel.delivery_id] = answer
@@ -48,7 +51,7 @@ class DimseSender:
                 for other in parcels:
                     answers.setdefault(other.delivery_id, answer)
                 break
-        self._rest.end_of_batch()
+        self._rest.end_batch()
         self._used_at = time.monotonic()
         return answers
 

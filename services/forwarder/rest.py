@@ -2,11 +2,13 @@
 
 import time
 
-from services.forwarder.outcome import Answer
+from services.forwarder.outcome import Answer, Verdict
 from shared.errors import Reason
 
 _SLOW = 2.0  # seconds without an answer after which a peer is left alone for a while
 _SHORTEST, _LONGEST = 10.0, 600.0
+_TURN = 600.0  # seconds for one batch; a broker takes a message back that is held for half an hour
+LATER = Answer(Verdict.RETRY, Reason.DESTINATION_BUSY, "it is slow: others have their turn")
 
 
 class Rest:
@@ -16,16 +18,25 @@ class Rest:
         self._answer: Answer | None = None
         self._until, self._pause = 0.0, 0.0
         self._broken = 0
+        self._turn_ends = 0.0
 
-    def answer(self) -> Answer | None:
+    def begin_batch(self) -> Answer | None:
         """What is said to everything while it is left alone; None when it is not."""
+        self._turn_ends = time.monotonic() + _TURN
         return self._answer if time.monotonic() < self._until else None
+
+    def is_late(self) -> bool:
+        """Whether one batch has taken long enough."""
+        return time.monotonic() > self._turn_ends
 
     def note(self, answer: Answer, took: float) -> bool:
         """Note an answer that took so many seconds; whether the others need not knock as well.
 
-        Once nothing may be bad luck; nobody there twice, or nobody who answers, is not.
+        Once nothing may be bad luck; nobody there twice, or nobody who answers, is not. Who is not
+        let in knows it at once.
         """
+        if answer.reason is Reason.DESTINATION_DENIED:
+            return True
         if answer.reason is not Reason.DESTINATION_AWAY:
             self._broken = 0
             return False
@@ -37,7 +48,7 @@ class Rest:
         self._answer, self._until = answer, time.monotonic() + self._pause
         return True
 
-    def end_of_batch(self) -> None:
+    def end_batch(self) -> None:
         """Forget the pause where all is well; the next batch begins to count anew."""
         if not self._broken:
             self._pause = 0.0

@@ -4,7 +4,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from services.forwarder.outcome import Answer, Verdict, of_http, of_status
 from services.forwarder.parcels import Parcel
@@ -12,9 +12,18 @@ from shared.errors import Reason
 
 _CHUNK = 1 << 19  # bytes of a file that are read at a time
 _NAMED = frozenset({200, 202, 409})  # the answers that may say what became of each image
+_NO_ANSWER = "not an answer to STOW-RS"
+_THERE_ALREADY = frozenset({0x0111, 0xB00E})  # PS3.7 C.5.5; Azure's DICOM service
 # Tags of the Store Instances Response (PS3.18 table 10.5.3-2), as in DICOM JSON.
 _FAILED, _REFERENCED = "00081198", "00081199"
 _SOP_INSTANCE, _FAILURE_REASON, _WARNING_REASON = "00081155", "00081197", "00081196"
+
+
+class Named(NamedTuple):
+    """Images that an answer names: stored, with a warning, and failed, with the reason."""
+
+    stored: dict[str, int | None]
+    failed: dict[str, int | None]
 
 
 class Body:
@@ -59,14 +68,17 @@ def said_of_each(
 ) -> tuple[dict[int, Answer], bool]:
     """What an answer to STOW-RS says of each image, and whether it may be one image's fault alone.
 
-    Where it says nothing of an image, 200 means stored; other answers leave it in doubt.
-
     Parameters
     ----------
     content
-        DICOM JSON with 200, 202 and 409, if the server is as it should be.
+        A Store Instances Response in DICOM JSON with 200, 202 and 409, if the server is as it
+        should be; with 200 nothing is taken for "all of them".
     """
-    stored, failed = _named(content) if status in _NAMED else ({}, {})
+    named = _named(content) if status in _NAMED and content else Named({}, {})
+    if named is None and status != 409:  # what says so is no DICOMweb service
+        said = Answer(Verdict.RETRY, Reason.DESTINATION_AWAY, f"HTTP {status} {_NO_ANSWER}")
+        return {parcel.delivery_id: said for parcel in parcels}, False
+    stored, failed = named or Named({}, {})
     answers, in_doubt = {}, False
     for parcel in parcels:
         uid = parcel.sop_instance_uid
@@ -76,16 +88,19 @@ def said_of_each(
             answer = _success(stored[uid])
         else:
             answer = of_http(status)
-            if status == 202 and len(parcels) > 1:
-                answer = Answer(Verdict.RETRY, Reason.DESTINATION_BUSY, "HTTP 202 without details")
-            in_doubt |= status in (202, 500) or answer.verdict is Verdict.REJECT
+            if len(parcels) > 1 and (status == 202 or stored or failed):
+                answer = Answer(Verdict.RETRY, Reason.DESTINATION_BUSY, f"HTTP {status} without it")
+            in_doubt |= status == 500 or answer.verdict is not Verdict.DONE
         answers[parcel.delivery_id] = answer
-    return answers, in_doubt and len(parcels) > 1
+    passing = status in (401, 403, 404, 407, 429) or status > 500
+    return answers, in_doubt and len(parcels) > 1 and not passing
 
 
 def _failure(reason: int | None) -> Answer:
     if reason is None:
         return Answer(Verdict.REJECT, Reason.DESTINATION_REFUSED, "not stored, without a reason")
+    if reason in _THERE_ALREADY:  # whether that is so, it is asked when everything is sent
+        return Answer(Verdict.DONE, None, f"{reason:04X} warning: has it already")
     answer = of_status(reason)
     if answer.verdict is not Verdict.DONE:
         return answer
@@ -100,18 +115,20 @@ def _success(warning: int | None) -> Answer:
     return Answer(Verdict.DONE, None, said.detail or f"{warning:04X} warning")
 
 
-def _named(content: bytes) -> tuple[dict[str, int | None], dict[str, int | None]]:
-    """Images that were stored, with a warning, and that were not, with the reason."""
+def _named(content: bytes) -> Named | None:
+    """What an answer names; None when it is no such answer."""
+    if content.lstrip().startswith(b"<") and b"NativeDicomModel" in content[:4096]:
+        return Named({}, {})  # XML, which was not asked for
     try:
         said = json.loads(content)
         if isinstance(said, list):  # some servers put it into a list
-            said = said[0]
-        return (
+            said = said[0] if said else {}
+        return Named(
             _sequence(said.get(_REFERENCED), _WARNING_REASON),
             _sequence(said.get(_FAILED), _FAILURE_REASON),
         )
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
-        return {}, {}  # it says nothing that can be read
+        return None
 
 
 def _sequence(element: Any, code: str) -> dict[str, int | None]:

@@ -38,6 +38,8 @@ class Work:
     """When the delivery came into the state that this is about."""
     transfer_id: int
     series_id: int
+    closed_for: float = 0.0
+    """Seconds until its destination takes images."""
 
     @property
     def id(self) -> int:

@@ -51,9 +51,9 @@ class Reports:
             return Answer(messages.PROCESSING_FAILURE, "Sluse can't note the report now")
         if not known:
             return Answer(messages.INVALID_ARGUMENT_VALUE, "Sluse does not wait for this report")
-        log.info("storage commitment answered", images=len(report.safe))
+        log.info("storage commitment answered", safe=len(report.safe), lost=len(report.lost))
         return Answer(messages.SUCCESS)
 
     async def _note(self, report: Report) -> bool:
         async with self._ledger.transaction() as connection:
-            return await answered(connection, report.transaction_uid, report.safe)
+            return await answered(connection, report.transaction_uid, report.safe, report.lost)

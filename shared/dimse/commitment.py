@@ -19,6 +19,7 @@ REQUEST = 1  # action type (PS3.4 J.3.2)
 _ON_THE_SPOT = 2.0  # seconds for a report over the same association
 _SUCCESS, _PROCESSING_FAILURE = 0x0000, 0x0110
 _PASSING = frozenset({0x0110, 0x0124, 0x0213})
+_NOT_THERE = frozenset({0x0112, 0x0119})  # failure reasons (PS3.3 C.14.1.1)
 
 
 Reference = tuple[str, str]
@@ -31,6 +32,9 @@ class Report(NamedTuple):
     transaction_uid: str
     safe: list[str]
     """SOP Instance UIDs."""
+    lost: list[str]
+    """Those that it does not have. What it can't commit itself to for another reason is in neither.
+    """
 
 
 def read_report(said: Dataset) -> Report:
@@ -42,27 +46,40 @@ def read_report(said: Dataset) -> Report:
         Whatever a reader meets in garbage.
     """
     kept = said.get("ReferencedSOPSequence") or []
-    return Report(str(said.TransactionUID), [str(one.ReferencedSOPInstanceUID) for one in kept])
+    failed = said.get("FailedSOPSequence") or []
+    return Report(
+        str(said.TransactionUID),
+        [str(one.ReferencedSOPInstanceUID) for one in kept],
+        [
+            str(one.ReferencedSOPInstanceUID)
+            for one in failed
+            if one.get("FailureReason") in _NOT_THERE
+        ],
+    )
+
+
+class Outcome(NamedTuple):
+    """What came of asking."""
+
+    accepted: set[str]
+    """Transaction UIDs that the PACS is going to report on."""
+    reports: list[Report]
+    """What came over the same association at once, on earlier requests too."""
+    error: Retry | RefusedError | None
+    """Why it accepted no more."""
 
 
 def request(
     settings: Settings, archive: Archive, asked: Mapping[str, Sequence[Reference]]
-) -> list[Report]:
-    """Ask for commitment; the reports that come over the same association at once.
+) -> Outcome:
+    """Ask for commitment.
 
     Parameters
     ----------
     asked
         The images, by transaction UID.
-
-    Raises
-    ------
-    Retry
-        There is nobody, or not now.
-    RefusedError
-        It does not know storage commitment, or wants none.
     """
-    reports: list[Report] = []
+    accepted, reports = set[str](), list[Report]()
     all_here = threading.Event()
 
     def take(event: Any) -> tuple[int, None]:
@@ -70,17 +87,23 @@ def request(
             reports.append(read_report(event.event_information))
         except Exception:  # whatever a reader meets in garbage
             return _PROCESSING_FAILURE, None
-        if len(reports) >= len(asked):
+        if accepted.issuperset(asked) and len(reports) >= len(asked):
             all_here.set()
         return _SUCCESS, None
 
-    with associated(
-        settings, archive, PUSH_MODEL, handlers=[(evt.EVT_N_EVENT_REPORT, take)]
-    ) as association:
-        for transaction_uid, references in asked.items():
-            _ask(association, transaction_uid, references)
-        all_here.wait(_ON_THE_SPOT)
-    return [one for one in reports if one.transaction_uid in asked]
+    error: Retry | RefusedError | None = None
+    try:
+        with associated(
+            settings, archive, PUSH_MODEL, handlers=[(evt.EVT_N_EVENT_REPORT, take)]
+        ) as association:
+            for transaction_uid, references in asked.items():
+                _ask(association, transaction_uid, references)
+                accepted.add(transaction_uid)
+            if len(reports) < len(asked):
+                all_here.wait(_ON_THE_SPOT)
+    except (Retry, RefusedError) as refusal:
+        error = refusal
+    return Outcome(accepted, reports, error)
 
 
 def _ask(association: Any, transaction_uid: str, references: Sequence[Reference]) -> None:

@@ -100,7 +100,8 @@ TRANSFER_MOVES: dict[TransferState, frozenset[TransferState]] = {
     _T.RUNNING: frozenset({_T.VERIFYING, _T.COMPLETE, _T.ATTENTION, _T.CANCELLED, _T.RECALLED}),
     # Late and changed instances reopen a transfer, and so does a retry.
     _T.VERIFYING: frozenset({_T.RUNNING, _T.COMPLETE, _T.ATTENTION, _T.RECALLED}),
-    _T.COMPLETE: frozenset({_T.RUNNING, _T.RECALLED}),
+    # Back to verifying when the research PACS says later that it does not keep something.
+    _T.COMPLETE: frozenset({_T.RUNNING, _T.VERIFYING, _T.RECALLED}),
     # A person may have it verified again, or accept it as it is.
     _T.ATTENTION: frozenset({_T.RUNNING, _T.VERIFYING, _T.COMPLETE, _T.CANCELLED, _T.RECALLED}),
     _T.CANCELLED: frozenset({_T.RECALLED}),

@@ -6,10 +6,10 @@ is sent again by itself once; a person is asked after that.
 """
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 
 from shared.clock import now
 from shared.errors import Reason
@@ -33,15 +33,21 @@ class Verifying(NamedTuple):
     released_study_uid: str
     delivered: int
     attempts: int
+    since: datetime
+    """When everything was delivered."""
 
 
-async def due(connection: Connection, limit: int, quiet: float) -> list[Verifying]:
+async def due(
+    connection: Connection, limit: int, quiet: float, elsewhere: Collection[int] = ()
+) -> list[Verifying]:
     """Transfers to verify now; each is due again in a while, should this look be lost.
 
     Parameters
     ----------
     quiet
         Seconds for which nothing must have been delivered.
+    elsewhere
+        Destinations to leave alone.
     """
     rows = await connection.execute(
         select(
@@ -50,6 +56,7 @@ async def due(connection: Connection, limit: int, quiet: float) -> list[Verifyin
             _release.c.released_study_uid,
             _transfer.c.delivered,
             _transfer.c.verify_attempts,
+            _transfer.c.changed_at,
         )
         .join_from(_transfer, _project)
         .join(
@@ -60,6 +67,10 @@ async def due(connection: Connection, limit: int, quiet: float) -> list[Verifyin
         .where(
             _transfer.c.state == TransferState.VERIFYING,
             _transfer.c.verify_at <= now() - timedelta(seconds=quiet),
+            or_(
+                _project.c.destination_id.is_(None),
+                _project.c.destination_id.not_in(list(elsewhere)),
+            ),
         )
         .order_by(_transfer.c.verify_at)
         .limit(limit)

@@ -19,7 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 from demo.phantoms import Maker
-from services.forwarder import dimse
+from services.forwarder import rest
 from services.forwarder.dimse import DimseSender
 from services.forwarder.outcome import Answer, Verdict
 from services.forwarder.parcels import Parcel, Peer
@@ -359,7 +359,7 @@ def test_an_answer_that_is_no_association_says_so(quick: Settings, tmp_path: Pat
 def test_a_peer_that_hangs_is_not_waited_for_image_by_image(
     quick: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dimse, "_SLOW", 0.1)
+    monkeypatch.setattr(rest, "_SLOW", 0.1)
     transcoder = Transcoder(quick)
     with peer(silent) as port:
         sender = DimseSender(quick, Peer(1, "PACS", "127.0.0.1", port), transcoder)

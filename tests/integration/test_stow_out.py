@@ -69,9 +69,9 @@ def parcel(number: int, path: Path) -> Parcel:
                   str(image.file_meta.TransferSyntaxUID))  # fmt: skip
 
 
-def parcels(folder: Path, count: int = 3) -> list[Parcel]:
+def parcels(folder: Path, count: int = 3, seed: int = 1) -> list[Parcel]:
     found = []
-    for number, image in enumerate(Maker(1, size=32).ct(count).instances, start=1):
+    for number, image in enumerate(Maker(seed, size=32).ct(count).instances, start=1):
         path = folder / f"{number}.dcm"
         pydicom.dcmwrite(path, image, enforce_file_format=True)
         found.append(parcel(number, path))
@@ -107,7 +107,7 @@ def test_many_go_in_several_requests(
     send: Any, research_pacs: Orthanc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.forwarder.stow._AT_ONCE", 3)
-    some = parcels(tmp_path, 8)
+    some = parcels(tmp_path, 8, seed=77)
     assert {one.verdict for one in send(research_pacs.dicomweb, some)} == {Verdict.DONE}
     study = pydicom.dcmread(some[0].path).StudyInstanceUID
     held = research_pacs.find_instances(StudyInstanceUID=study)
@@ -141,7 +141,7 @@ def test_every_status_has_its_consequence(
     send: Any, tmp_path: Path, status: int, verdict: str, reason: Reason | None
 ) -> None:
     def answer(_: Asked) -> Reply:
-        return status, b"" if status == 204 else b"<html>no</html>"
+        return status, b"" if status in (202, 204) else b"<html>no</html>"
 
     with web_pacs(answer) as pacs:
         pacs.headers["Location"] = "http://127.0.0.1:9/elsewhere"
@@ -176,7 +176,7 @@ def test_an_image_that_spoils_a_request_does_not_spoil_its_neighbours(
 
     def answer(asked: Asked) -> Reply:
         if bad in map(uid_of, asked.parts):
-            return (status, b"") if status != 202 else (202, b"what?")
+            return status, b""
         return all_stored(asked)
 
     with web_pacs(answer) as pacs:
@@ -187,24 +187,89 @@ def test_an_image_that_spoils_a_request_does_not_spoil_its_neighbours(
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"[]", b"[1]", b"{", b'{"00081198": 7}', b'{"00081198": {"Value": [7]}}', b"null",
-     b'{"00081198": {"Value": [{"00081155": {"Value": 7}}]}}', b"[" * 100_000, b"\xff",
-     b'{"00081199": {"Value": [{"00081155": {}, "00081196": {"Value": ["x"]}}]}}'],
+    ("content", "verdict"),
+    [(b"", "done"), (b"[]", "done"), (b"{}", "done"), (b"<NativeDicomModel/>", "done"),
+     (b'{"00081199": {"Value": [{"00081155": {}, "00081196": {"Value": ["x"]}}]}}', "done"),
+     (b"<html>Please sign in</html>", "retry"), (b"[1]", "retry"), (b"{", "retry"),
+     (b'{"00081198": 7}', "retry"), (b'{"00081198": {"Value": [7]}}', "retry"), (b"null", "retry"),
+     (b'{"00081198": {"Value": [{"00081155": {"Value": 7}}]}}', "retry"), (b"\xff", "retry"),
+     (b"[" * 100_000, "retry"), (b" " * (20 << 20), "retry")],
 )  # fmt: skip
-def test_an_answer_that_says_nothing_is_taken_by_its_status(
-    send: Any, tmp_path: Path, content: bytes
+def test_what_is_no_answer_to_stow_is_not_taken_for_one(
+    send: Any, tmp_path: Path, content: bytes, verdict: str
 ) -> None:
     with web_pacs(lambda _: (200, content)) as pacs:
-        assert send(pacs.url, parcels(tmp_path, 2)) == [Answer(Verdict.DONE)] * 2
+        answers = send(pacs.url, parcels(tmp_path, 2))
+    assert [one.verdict for one in answers] == [verdict] * 2
     with web_pacs(lambda _: (409, content)) as pacs:
         (said,) = send(pacs.url, parcels(tmp_path, 1))
         assert (said.verdict, said.reason) == (Verdict.REJECT, REFUSED)
 
 
-def test_an_endless_answer_is_not_kept(send: Any, tmp_path: Path) -> None:
-    with web_pacs(lambda _: (200, b" " * (20 << 20))) as pacs:
-        assert send(pacs.url, parcels(tmp_path, 1)) == [Answer(Verdict.DONE)]
+def test_what_an_answer_leaves_out_goes_alone(send: Any, tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Reply:
+        return 200, stored({uid_of(asked.parts[0]): None})
+
+    with web_pacs(answer) as pacs:
+        assert send(pacs.url, parcels(tmp_path)) == [Answer(Verdict.DONE)] * 3
+    assert [len(one.parts) for one in pacs.asked] == [3, 1, 1]
+
+
+@pytest.mark.parametrize("code", [0x0111, 0xB00E])
+def test_what_is_there_already_has_not_failed(send: Any, tmp_path: Path, code: int) -> None:
+    (one,) = parcels(tmp_path, 1)
+    with web_pacs(lambda _: (409, stored({}, {one.sop_instance_uid: code}))) as pacs:
+        (said,) = send(pacs.url, [one])
+    assert said == Answer(Verdict.DONE, None, f"{code:04X} warning: has it already")
+
+
+def test_a_service_that_is_slow_gets_fewer_at_once(
+    settings: Settings, transcoder: Transcoder, send: Any, tmp_path: Path
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        time.sleep(0.2 * len(asked.parts))
+        return all_stored(asked)
+
+    hasty = settings.model_copy(update={"network_timeout": 1.0})
+    with web_pacs(answer) as pacs:
+        sender = StowSender(hasty, Peer(1, protocol=Protocol.DICOMWEB, url=pacs.url), transcoder)
+        answers = send(pacs.url, parcels(tmp_path, 8), sender)
+        sender.release()
+    assert {one.verdict for one in answers} == {Verdict.DONE}
+
+
+def test_an_image_that_a_service_can_not_bear_stops_no_other(send: Any, tmp_path: Path) -> None:
+    some = parcels(tmp_path, 5)
+    poison = some[2].sop_instance_uid
+
+    def answer(asked: Asked) -> Reply:
+        if poison in map(uid_of, asked.parts):
+            raise ConnectionResetError
+        return all_stored(asked)
+
+    with web_pacs(answer) as pacs:
+        answers = send(pacs.url, some)
+    assert [one.verdict for one in answers] == ["done", "done", "retry", "done", "done"]
+    assert answers[2].reason is AWAY
+
+
+def test_a_service_that_goes_away_meanwhile_is_not_waited_for(
+    settings: Settings, transcoder: Transcoder, send: Any, tmp_path: Path
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        if len(asked.parts) > 1:
+            return 500, b""
+        time.sleep(3)
+        return all_stored(asked)
+
+    hasty = settings.model_copy(update={"network_timeout": 0.5})
+    began = time.monotonic()
+    with web_pacs(answer) as pacs:
+        sender = StowSender(hasty, Peer(1, protocol=Protocol.DICOMWEB, url=pacs.url), transcoder)
+        answers = send(pacs.url, parcels(tmp_path, 20), sender)
+        sender.release()
+    assert {one.reason for one in answers} == {AWAY}
+    assert time.monotonic() - began < 5 and len(pacs.asked) == 3
 
 
 def test_nobody_there_is_said_once(send: Any, tmp_path: Path) -> None:
@@ -225,7 +290,7 @@ def test_one_that_hangs_is_left_alone(
         for _ in range(2):
             assert {one.detail for one in send(pacs.url, some, sender)} == {"no answer"}
         sender.release()
-    assert len(pacs.asked) == 1
+    assert len(pacs.asked) == 3, "together, and two alone"
 
 
 def _sleepy(_: Asked) -> Reply:
@@ -312,6 +377,43 @@ def test_a_service_gets_its_own_credentials(
         assert sender.send(parcels(tmp_path, 1)) == {1: Answer(Verdict.DONE)}
         sender.release()
     assert pacs.asked[0].headers["Authorization"] == header
+
+
+def test_a_renewed_token_is_used_at_once(
+    settings: Settings, transcoder: Transcoder, send: Any, tmp_path: Path
+) -> None:
+    settings = folder_of(settings, tmp_path, authorization="Bearer old")
+
+    def answer(asked: Asked) -> Reply:
+        return all_stored(asked) if asked.headers["Authorization"] == "Bearer new" else (401, b"")
+
+    with web_pacs(answer) as pacs:
+        peer = Peer(1, protocol=Protocol.DICOMWEB, url=pacs.url, credentials="pacs")
+        sender = StowSender(settings, peer, transcoder)
+        some = parcels(tmp_path)
+        assert {one.reason for one in send(pacs.url, some, sender)} == {DENIED}
+        (tmp_path / "secrets/pacs/authorization").write_text("Bearer new")
+        assert {one.verdict for one in send(pacs.url, some, sender)} == {Verdict.DONE}
+        sender.release()
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "complaint"),
+    [("http://pacs.local/d", None,
+      "credentials go over https only, or to those in the file hosts"),
+     ("https://elsewhere/d", "pacs.local", "these credentials are not for elsewhere"),
+     ("http://127.0.0.1:1/d", "pacs.local other", "these credentials are not for 127.0.0.1")],
+)  # fmt: skip
+def test_credentials_go_only_where_they_belong(
+    settings: Settings, transcoder: Transcoder, tmp_path: Path, url: str, hosts: str | None,
+    complaint: str,
+) -> None:  # fmt: skip
+    settings = folder_of(settings, tmp_path, authorization="a:b")
+    if hosts is not None:
+        (tmp_path / "secrets/pacs/hosts").write_text(hosts)
+    peer = Peer(1, protocol=Protocol.DICOMWEB, url=url, credentials="pacs")
+    (answer,) = StowSender(settings, peer, transcoder).send(parcels(tmp_path, 1)).values()
+    assert (answer.verdict, answer.detail) == (Verdict.RETRY, complaint)
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ class Keeper:
         self.world, self.how = world, how
         self.lost: set[str] = set()
         self.asked: list[Dataset] = []
-        self.status = 0x0000
+        self.status, self.reason = 0x0000, 0x0112
         self.answers: list[int] = []
         self._entity = AE("KEEPER")
         if how != "unknown":
@@ -208,7 +208,7 @@ class Keeper:
             item.ReferencedSOPClassUID = one.ReferencedSOPClassUID
             item.ReferencedSOPInstanceUID = one.ReferencedSOPInstanceUID
             if one.ReferencedSOPInstanceUID in self.lost:
-                item.FailureReason = 0x0112
+                item.FailureReason = self.reason
                 lost.append(item)
             else:
                 kept.append(item)
@@ -375,3 +375,47 @@ async def test_orthanc_keeps_what_it_has(world: World, research_pacs: Orthanc) -
         found = await world.read()
         assert (found["state"], found["missing"]) == (TransferState.RUNNING, 1)
     assert await rows(world.runtime, Inquiry) == []
+
+
+async def test_what_can_not_be_kept_and_is_there_is_looked_for(world: World) -> None:
+    """A PACS does not commit itself to every SOP class; that is no loss (failure reason 0122)."""
+    async with keeping(world, "at once") as keeper:
+        keeper.lost, keeper.reason = {sorted(await uids(world))[0]}, 0x0122
+        await world.round()
+        found = await world.read()
+        assert (found["state"], found["missing"]) == (TransferState.COMPLETE, 0)
+
+
+async def test_who_is_busy_is_asked_again_before_it_is_queried(world: World) -> None:
+    async with keeping(world, "at once") as keeper:
+        keeper.status = 0x0213
+        await world.round()
+        found = await world.read()
+        assert (found["state"], found["reason"]) == (
+            TransferState.VERIFYING, Reason.DESTINATION_BUSY.in_words
+        )  # fmt: skip
+        keeper.status = 0
+        await world.round()
+        assert (await world.read())["state"] == TransferState.COMPLETE
+        assert len(keeper.asked) == 2
+
+
+async def test_a_late_report_of_a_loss_opens_the_transfer_again(world: World) -> None:
+    hasty = world.runtime.settings.model_copy(update={"commitment_wait": 0.0})
+    world.verifier = Verifier(hasty, world, world.runtime.ledger)  # type: ignore[arg-type]
+    async with keeping(world, "later") as keeper, receiving(world) as port:
+        await world.round()
+        assert (await world.read())["state"] == TransferState.COMPLETE
+        keeper.lost = {sorted(await uids(world))[0]}
+        assert await asyncio.to_thread(keeper.call, port, keeper.report()) == 0x0000
+        assert (await world.read())["state"] == TransferState.VERIFYING
+
+
+async def test_two_destinations_do_not_wait_for_each_other(world: World) -> None:
+    """While one is being asked, what is due at others is looked at."""
+    world.verifier._busy.add(1)
+    await world.round()
+    assert (await world.read())["state"] == TransferState.VERIFYING
+    world.verifier._busy.clear()
+    await world.round()
+    assert (await world.read())["state"] == TransferState.COMPLETE

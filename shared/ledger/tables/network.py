@@ -84,3 +84,5 @@ class Inquiry(SQLModel, table=True):
     asked_at: datetime = moment()
     safe: list[str] | None = Field(default=None, sa_column=Column(Document, nullable=True))
     """The SOP Instance UIDs that it keeps; None until it has reported."""
+    lost: list[str] | None = Field(default=None, sa_column=Column(Document, nullable=True))
+    """Those that it says it does not have."""

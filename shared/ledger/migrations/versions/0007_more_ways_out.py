@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("delivered", sa.Integer(), nullable=False),
         sa.Column("asked_at", UtcDateTime(), nullable=False),
         sa.Column("safe", Document, nullable=True),
+        sa.Column("lost", Document, nullable=True),
         sa.ForeignKeyConstraint(
             ["transfer_id"], ["transfer.id"], name=op.f("fk_inquiry_transfer_id")
         ),
