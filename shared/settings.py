@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.identity import AE_TITLE, MasterKey
@@ -190,8 +190,36 @@ class Settings(BaseSettings):
 
     # People and dashboards
     http_host: str = Field(
-        "127.0.0.1", description="Address of the web page and REST API (loopback only, see README)."
+        "127.0.0.1", description="Address that the web page and the REST API listen on."
     )
+    http_names: tuple[str, ...] = Field(
+        ("127.0.0.1", "localhost"),
+        description="Host names by which browsers reach them; requests for others are refused. "
+        "JSON.",
+    )
+    https: bool = Field(
+        False, description="Browsers reach them over HTTPS (through a proxy): cookies say so."
+    )
+
+    # The directory
+    ldap_url: str | None = Field(
+        None,
+        pattern=r"^ldaps?://[A-Za-z0-9.:_\[\]-]+$",
+        description="Directory that checks passwords, like `ldaps://dc.hospital.local`.",
+    )
+    ldap_start_tls: bool = Field(
+        True, description="Whether an `ldap://` connection is secured with StartTLS."
+    )
+    ldap_ca: Path | None = Field(
+        None, description="PEM file: authorities of its certificate; those of the system otherwise."
+    )
+    ldap_bind_dn: str = Field("", description="Who searches in it; empty for nobody (anonymous).")
+    ldap_bind_password: SecretStr = Field(SecretStr(""), description="That one's password.")
+    ldap_users: str = Field("", description="Where people are, a distinguished name.")
+    ldap_user_filter: str = Field(
+        "(|(sAMAccountName={username})(uid={username}))", description="Which one signs in."
+    )
+    ldap_groups: str = Field("", description="Where groups are; empty: those of `memberOf` only.")
     http_port: Port = Field(8080, description="Port of the web page and REST API; 0: a free one.")
     stow_max_instance: int = Field(
         8 << 30, ge=1, description="Longest instance that STOW-RS takes, bytes."
@@ -207,17 +235,6 @@ class Settings(BaseSettings):
     )
     log_format: str = Field("json", pattern="^(json|text)$", description="`json` or `text`.")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Log level.")
-
-    @field_validator("http_host")
-    @classmethod
-    def _loopback_only(cls, host: str) -> str:
-        """Without user accounts, the API must not leave the machine."""
-        if host not in ("127.0.0.1", "localhost"):
-            raise ValueError(
-                "the API has no user accounts, so it only listens on this machine (127.0.0.1); "
-                "reach it from elsewhere through an authenticating proxy or an SSH tunnel"
-            )
-        return host
 
     @model_validator(mode="after")
     def _spool_is_a_folder(self) -> Self:

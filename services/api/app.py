@@ -1,10 +1,11 @@
 """Puts the resources, the page and the errors together into one application."""
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.api import guards, metrics, problems
+from services.api.accounts.endpoints import router as accounts
 from services.api.comparisons.endpoints import router as comparisons
 from services.api.coupling_lists.endpoints import router as coupling_lists
 from services.api.dead_letters.endpoints import router as dead_letters
@@ -12,6 +13,7 @@ from services.api.dependencies import RuntimeDep
 from services.api.destinations.endpoints import router as destinations
 from services.api.dicomweb.endpoints import router as dicomweb
 from services.api.guards import DICOMWEB
+from services.api.members.endpoints import router as members
 from services.api.participants.endpoints import router as participants
 from services.api.peers.endpoints import router as peers
 from services.api.pipeline.endpoints import router as pipeline
@@ -19,9 +21,11 @@ from services.api.projects.endpoints import router as projects
 from services.api.quarantine.endpoints import router as quarantine
 from services.api.recalls.endpoints import router as recalls
 from services.api.refusals.endpoints import router as refusals
+from services.api.rights.deciding import decide
 from services.api.routing_rules.endpoints import router as routing_rules
 from services.api.series.endpoints import router as series
 from services.api.studies.endpoints import router as studies
+from services.api.tokens.endpoints import router as tokens
 from services.api.transfers.endpoints import router as transfers
 from services.api.web import pages
 from shared.ledger.schema import current_revision
@@ -30,6 +34,9 @@ from shared.runtime import Runtime
 _DESCRIPTION = """
 Sluse takes DICOM studies from the clinic to research projects: sorted, assigned, de-identified,
 delivered, every single image accounted for.
+
+Send a token (`POST /tokens`) as `Authorization: Bearer …`; on a machine without accounts none is
+needed. Each operation asks for a right; what one may not know of is answered 404.
 
 Errors are `application/problem+json` and name the field. What arrives is listed in pages, the
 newest first: pass `next` as `after`. What people enter (projects, destinations, rules) is listed
@@ -61,15 +68,17 @@ async def read_metrics(runtime: RuntimeDep) -> Response:
 def create_app(runtime: Runtime) -> FastAPI:
     """The application over an open runtime."""
     app = FastAPIOffline(
-        title="Sluse", version="1", description=_DESCRIPTION, redoc_url=None, debug=False
-    )
+        title="Sluse", version="1", description=_DESCRIPTION, redoc_url=None, debug=False,
+        dependencies=[Depends(decide)],
+    )  # fmt: skip
     app.state.runtime = runtime
+    app.state.signer, app.state.has_accounts = None, False
     problems.install(app)
     api = APIRouter(prefix="/api/v1", responses=problems.responses(503))
     for router in (
         pipeline, projects, destinations, routing_rules, studies, transfers, quarantine,
         dead_letters, recalls, series, participants, comparisons, coupling_lists,
-        peers, refusals,
+        peers, refusals, accounts, members, tokens,
     ):  # fmt: skip
         api.include_router(router)
     app.include_router(api)
@@ -78,7 +87,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     pages.install(app)
     _describe_problems(app)
 
-    guards.install(app)
+    guards.install(app, runtime.settings.http_names)
     return app
 
 

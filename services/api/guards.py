@@ -1,6 +1,7 @@
 """Keeps out of the application what must not come in: foreign hosts and sites, endless bodies."""
 
 import math
+from collections.abc import Sequence
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,9 +13,8 @@ from services.api.problems import Problem, answer
 MAX_BODY = 1 << 20  # bytes; requests are short texts
 DICOMWEB = "/dicom-web"
 MAX_LIST = 10 << 20  # bytes; coupling lists
-# Without accounts, whoever can make a browser on this machine send a request could read names:
-# a page elsewhere whose host name points here (DNS rebinding), or a form on it.
-_HOSTS = ("127.0.0.1", "localhost")
+# Whoever can make a browser send a request could use what the browser may do here: a page elsewhere
+# whose host name points here (DNS rebinding), or a form on it.
 _READING = ("GET", "HEAD")
 _OWN_SITE = ("same-origin", "none")  # another port of this machine is "same-site"
 # The page has neither inline script nor foreign hosts; the API's documentation needs inline script.
@@ -28,8 +28,9 @@ _DOCS = ("/docs", "/static-offline-docs")
 class Guard:
     """Refuses what must not come in; adds the headers that browsers obey."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
         self._app = app
+        self._names = frozenset(name.lower() for name in names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
@@ -51,11 +52,27 @@ class Guard:
                 _protect(MutableHeaders(scope=message), scope["path"])
             await send(message)
 
-        refusal = _refusal(scope["method"], Headers(scope=scope))
+        refusal = self._refusal(scope["method"], Headers(scope=scope))
         if refusal is not None:
             await answer(refusal)(scope, receive, guarded)
         else:
             await self._app(scope, counted, guarded)
+
+    def _refusal(self, method: str, headers: Headers) -> Problem | None:
+        """What stands against a request, by its head."""
+        if _host_of(headers) not in self._names:
+            return Problem(
+                status=400, title="Sluse has another address (SLUSE_HTTP_NAMES), like localhost."
+            )
+        if method not in _READING and headers.get("sec-fetch-site", "none") not in _OWN_SITE:
+            return Problem(status=403, title="Changes are not taken from another site's page.")
+        return None
+
+
+def _host_of(headers: Headers) -> str:
+    """The host name that was called, without the port."""
+    host = headers.get("host", "").lower()
+    return host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
 
 
 def _longest(path: str) -> float:
@@ -63,15 +80,6 @@ def _longest(path: str) -> float:
     if path.startswith(DICOMWEB + "/"):
         return math.inf  # images: `services.api.dicomweb` has its own limits
     return MAX_LIST if path.endswith("/coupling-list") else MAX_BODY
-
-
-def _refusal(method: str, headers: Headers) -> Problem | None:
-    """What stands against a request, by its head."""
-    if headers.get("host", "").partition(":")[0].lower() not in _HOSTS:
-        return Problem(status=400, title="Use the address localhost, on the machine of Sluse.")
-    if method not in _READING and headers.get("sec-fetch-site", "none") not in _OWN_SITE:
-        return Problem(status=403, title="Changes are not taken from another site's page.")
-    return None
 
 
 def _protect(headers: MutableHeaders, path: str) -> None:
@@ -82,6 +90,12 @@ def _protect(headers: MutableHeaders, path: str) -> None:
     headers["Cache-Control"] = "no-store"
 
 
-def install(app: FastAPI) -> None:
-    """Guard `app`."""
-    app.add_middleware(Guard)
+def install(app: FastAPI, names: Sequence[str]) -> None:
+    """Guard `app`.
+
+    Parameters
+    ----------
+    names
+        Host names by which it may be called.
+    """
+    app.add_middleware(Guard, names=names)

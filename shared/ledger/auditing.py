@@ -1,5 +1,6 @@
 """Notes who did what, when. Rows are only ever added, in the transaction of what they tell of."""
 
+from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any
 
@@ -9,8 +10,8 @@ from shared.clock import now
 from shared.ledger.database import Connection
 from shared.ledger.tables import AuditEvent, core
 
-REST = "rest"
-"""Whoever calls the REST API."""
+ACTOR: ContextVar[str] = ContextVar("actor", default="rest")
+"""Who does what is audited; `rest` is whoever uses the machine before there are accounts."""
 
 _audit_event = core(AuditEvent)
 
@@ -30,17 +31,36 @@ class Action(StrEnum):
     LIST_REMOVED = "coupling-list.removed"
     RULE_APPLIED = "rule.applied"
     RECALL_DONE = "recall.done"
+    SIGNED_IN = "account.signed-in"
+    SIGNED_OUT = "account.signed-out"
+    ACCOUNT_CREATED = "account.created"
+    ACCOUNT_CHANGED = "account.changed"
+    ACCOUNT_REMOVED = "account.removed"
+    PASSWORD_CHANGED = "account.password-changed"  # noqa: S105
+    MEMBER_CHANGED = "member.changed"
+    MEMBER_REMOVED = "member.removed"
+    GROUP_ROLE_CREATED = "group-role.created"
+    GROUP_ROLE_REMOVED = "group-role.removed"
+    TOKEN_CREATED = "token.created"  # noqa: S105
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105
+    IDENTITIES_SHOWN = "identities.shown"
 
 
-async def audit(connection: Connection, action: Action, *, actor: str = REST, **about: Any) -> None:
+async def audit(
+    connection: Connection, action: Action, *, actor: str | None = None, **about: Any
+) -> None:
     """Note that `action` was done.
 
     Parameters
     ----------
+    actor
+        None for who sends the request.
     about
         What it was done to, and how that was before and after: internal ids and states only,
         never anything of a patient's.
     """
     await connection.execute(
-        insert(_audit_event).values(happened_at=now(), actor=actor, action=action, subject=about)
+        insert(_audit_event).values(
+            happened_at=now(), actor=actor or ACTOR.get(), action=action, subject=about
+        )
     )

@@ -38,7 +38,7 @@ class Api:
         if status >= 400:
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.json()["status"] == status
-        return answer.json()
+        return answer.json() if answer.content else None
 
     async def refused(self, path: str, body: Any, *fields: str, method: str = "POST") -> None:
         problem = await self(method, path, 422, body)

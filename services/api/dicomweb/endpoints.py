@@ -1,17 +1,11 @@
-"""`/dicom-web`: the routes of DICOMweb, all behind `may_see_originals`."""
+"""`/dicom-web`: the routes of DICOMweb."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from services.api.dicomweb import retrieval_endpoints, search_endpoints, storage_endpoints
-from services.api.dicomweb.rights import may_see_originals
 from services.api.guards import DICOMWEB
 from services.api.problems import responses
 
-router = APIRouter(
-    prefix=DICOMWEB,
-    tags=["DICOMweb"],
-    dependencies=[Depends(may_see_originals)],
-    responses=responses(503),
-)
+router = APIRouter(prefix=DICOMWEB, tags=["DICOMweb"], responses=responses(503))
 for part in (storage_endpoints, search_endpoints, retrieval_endpoints):
     router.include_router(part.router)

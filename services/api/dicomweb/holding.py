@@ -2,9 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
-from services.api.dicomweb.matching import is_shown
 from services.api.dicomweb.outcomes import instance_url
 from services.api.problems import not_found
 from shared.identity import is_usable_uid
@@ -23,6 +22,7 @@ class Held(NamedTuple):
     syntax: str
     spool_key: str
     size: int
+    study_id: int
 
     def url(self, root: str) -> str:
         """Where it is retrieved."""
@@ -30,9 +30,19 @@ class Held(NamedTuple):
 
 
 async def find(
-    connection: Connection, study: str, series: str | None = None, instance: str | None = None
+    connection: Connection,
+    seen: ColumnElement[bool],
+    study: str,
+    series: str | None = None,
+    instance: str | None = None,
 ) -> list[Held]:
-    """The instances of a study, a series, or one; a 404 problem where there are none."""
+    """The instances of a study, a series, or one; a 404 problem where there are none.
+
+    Parameters
+    ----------
+    seen
+        What holds for the studies that may be seen.
+    """
     what = "instance" if instance else "series" if series else "study"
     if not all(is_usable_uid(uid) for uid in (study, series, instance) if uid is not None):
         raise not_found(what)  # nothing here has such a UID, and not every text may be asked for
@@ -40,11 +50,11 @@ async def find(
         select(
             _study.c.study_instance_uid, _series.c.series_instance_uid,
             _instance.c.sop_instance_uid, _instance.c.transfer_syntax_uid,
-            _instance.c.spool_key, _instance.c.size,
+            _instance.c.spool_key, _instance.c.size, _study.c.id,
         )
         .join_from(_instance, _series, _instance.c.series_id == _series.c.id)
         .join(_study, _series.c.study_id == _study.c.id)
-        .where(_study.c.study_instance_uid == study, is_shown())
+        .where(_study.c.study_instance_uid == study, seen)
         .order_by(_instance.c.id)
     )  # fmt: skip
     if series is not None:

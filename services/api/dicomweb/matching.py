@@ -34,7 +34,7 @@ def is_shown() -> Condition:
 
 def conditions(query: Query, level: Level) -> list[Condition]:
     """What holds for the results; what can't be looked at becomes a warning."""
-    found = [is_shown()]
+    found: list[Condition] = []
     for one in query.matches:
         least, make = _KEYS.get(one.attribute.keyword, (None, None))
         if least is None or make is None or least > level:

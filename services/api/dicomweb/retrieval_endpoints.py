@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from services.api.dependencies import RuntimeDep
-from services.api.dicomweb import answers, media, pictures
+from services.api.dicomweb import answers, media, pictures, rights
 from services.api.dicomweb.attributes import Json, put
 from services.api.dicomweb.frames import numbers
 from services.api.dicomweb.headers import metadata
@@ -79,7 +79,7 @@ async def retrieve_frames(
 ) -> Response:
     """Retrieve frames as they are stored: `1`, or `1,2,5`."""
     wanted, takes = numbers(frames), media.wanted(request)
-    (held,) = await _held(runtime, study, series, instance)
+    (held,) = await _held(request, runtime, study, series, instance)
     path, url = runtime.spool.path(held.spool_key), held.url(answers.root_of(request))
     return await asyncio.to_thread(pictures.frame_list, path, wanted, takes, url)
 
@@ -90,33 +90,36 @@ async def retrieve_bulk_data(
 ) -> Response:
     """Retrieve a value that the metadata names by its URI."""
     takes = media.wanted(request)
-    (held,) = await _held(runtime, study, series, instance)
+    (held,) = await _held(request, runtime, study, series, instance)
     path, url = runtime.spool.path(held.spool_key), held.url(answers.root_of(request))
     return await asyncio.to_thread(pictures.bulk, path, where, takes, url)
 
 
 @router.get(_INSTANCE + "/rendered", **_RENDERED)
 async def retrieve_rendered(
-    study: str, series: str, instance: str, runtime: RuntimeDep
+    study: str, series: str, instance: str, request: Request, runtime: RuntimeDep
 ) -> Response:
     """Refused: images are not rendered here. Viewers render frames themselves."""
-    await _held(runtime, study, series, instance)
+    await _held(request, runtime, study, series, instance)
     raise media.not_acceptable("Images are not rendered here: ask for frames.")
 
 
-async def _held(runtime: RuntimeDep, *uids: str) -> list[Held]:
+async def _held(request: Request, runtime: RuntimeDep, *uids: str) -> list[Held]:
     async with runtime.ledger.reading() as connection:
-        return await find(connection, *uids)
+        seen = await rights.seen(request, runtime, connection)
+        held = await find(connection, seen, *uids)
+    await rights.note(request, runtime, {one.study_id for one in held})
+    return held
 
 
 async def _files(request: Request, runtime: RuntimeDep, *uids: str) -> Response:
     takes, root = media.wanted(request), answers.root_of(request)
-    return await instances(runtime.spool, await _held(runtime, *uids), takes, root)
+    return await instances(runtime.spool, await _held(request, runtime, *uids), takes, root)
 
 
 async def _metadata(request: Request, runtime: RuntimeDep, *uids: str) -> Response:
     kind, root = answers.kind_of(request), answers.root_of(request)
-    held = await _held(runtime, *uids)
+    held = await _held(request, runtime, *uids)
 
     def described() -> Iterator[Json]:
         for one in held:

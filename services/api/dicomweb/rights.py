@@ -1,11 +1,25 @@
-"""Who may do what over DICOMweb: the one place that says so."""
+"""Which originals who asks over DICOMweb may see: the one place that says so."""
 
 from fastapi import Request
+from sqlalchemy import ColumnElement, and_
+
+from services.api.dicomweb.matching import is_shown
+from services.api.rights.person import Person
+from services.api.rights.studies import note_shown, seen_by
+from shared.ledger import Connection
+from shared.runtime import Runtime
 
 
-async def may_see_originals(request: Request) -> None:
-    """Whoever reaches the API from this machine may see and send originals.
+async def seen(request: Request, runtime: Runtime, connection: Connection) -> ColumnElement[bool]:
+    """What holds for the studies that may be seen: as over the REST API, and not withdrawn."""
+    return and_(is_shown(), await seen_by(_person(request), connection, runtime))
 
-    Every route of DICOMweb depends on this. There are no accounts yet: the guards keep foreign
-    hosts and sites out (`services.api.guards`), as they do of the REST API.
-    """
+
+async def note(request: Request, runtime: Runtime, study_ids: set[int]) -> None:
+    """Audit who has seen what these studies say of the patient."""
+    await note_shown(_person(request), runtime, list(study_ids))
+
+
+def _person(request: Request) -> Person:
+    person: Person = request.state.person
+    return person

@@ -86,7 +86,7 @@ async def _search(
 ) -> Response:
     kind, root = answers.kind_of(request), answers.root_of(request)
     wanted = query.parse(request.query_params)
-    found = await search(runtime, wanted, level, root, study, series)
+    found = await search(request, runtime, wanted, level, root, study, series)
     headers = answers.warning(wanted.warnings, root)
     if not found:
         return Response(status_code=204, headers=headers)

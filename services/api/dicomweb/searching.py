@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, select
+from starlette.requests import Request
 
+from services.api.dicomweb import rights
 from services.api.dicomweb.attributes import Json, known, put
 from services.api.dicomweb.headers import elements
 from services.api.dicomweb.matching import Level, conditions
@@ -45,6 +47,7 @@ _MORE = "There are additional results that can be requested."
 
 
 async def search(
+    request: Request,
     runtime: Runtime,
     query: Query,
     level: Level,
@@ -69,12 +72,14 @@ async def search(
     if series is not None:
         statement = statement.where(_series.c.series_instance_uid == series)
     async with runtime.ledger.reading() as connection:
+        statement = statement.where(await rights.seen(request, runtime, connection))
         page = statement.limit(query.limit + 1).offset(query.offset)
         rows = (await connection.execute(page)).all()
         modalities = await _modalities(connection, rows[: query.limit])
     if len(rows) > query.limit:
         query.warnings.append(_MORE)
     shown = rows[: query.limit]
+    await rights.note(request, runtime, {row.study_id for row in shown})
     read = await asyncio.to_thread(_read, runtime.spool, shown, _tags(query, level, study, series))
     return [
         found | _described(row, level, root, modalities, study, series)

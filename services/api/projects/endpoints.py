@@ -10,7 +10,9 @@ from services.api.nudging import nudge
 from services.api.problems import responses
 from services.api.projects import processing, service
 from services.api.projects.schemas import Estimate, ProjectChange, ProjectCreate, ProjectRead
+from services.api.rights.deciding import PersonDep
 from services.api.transfers.following import assigned_events
+from shared.people import Right
 
 router = APIRouter(prefix="/projects", tags=["projects"])
 
@@ -18,15 +20,21 @@ Code = Annotated[ProjectCode, Path(description="The project's code.")]
 
 
 @router.get("")
-async def list_projects(runtime: RuntimeDep) -> list[ProjectRead]:
-    """List all projects."""
+async def list_projects(person: PersonDep, runtime: RuntimeDep) -> list[ProjectRead]:
+    """List the projects that one works in; administrators see all."""
     async with runtime.ledger.session() as session:
-        return [ProjectRead.model_validate(row) for row in await service.every(session)]
+        return [
+            ProjectRead.model_validate(row)
+            for row in await service.every(session)
+            if person.may(Right.VIEW, row.id)
+        ]
 
 
 @router.post("", status_code=201, responses=responses(409, 422))
 async def create_project(body: ProjectCreate, runtime: RuntimeDep) -> ProjectRead:
-    """Enter a project. It gets a secret key of its own, for its identifiers."""
+    """Enter a project. It gets a secret key of its own, for its identifiers. It has no members yet:
+    enter its owner next.
+    """
     master_key = await runtime.load_master_key()
     async with runtime.ledger.session() as session:
         project = await service.create(session, body, master_key, runtime.settings.ae_title)

@@ -10,15 +10,18 @@ from services.api.paging import After, Limit, Page
 from services.api.problems import responses
 from services.api.recalls import service
 from services.api.recalls.schemas import RecalledInstance, RecallRead
+from services.api.rights.deciding import PersonDep
 from services.api.transfers.following import assigned_events
 from shared.events import Event, TransferRequested
 from shared.ledger.states import RecallState
+from shared.people import Right
 
 router = APIRouter(prefix="/recalls", tags=["recalls"])
 
 
 @router.get("", responses=responses(422))
 async def list_recalls(
+    person: PersonDep,
     runtime: RuntimeDep,
     state: Annotated[RecallState | None, Query(description="Only those in this state.")] = None,
     limit: Limit = 50,
@@ -26,7 +29,13 @@ async def list_recalls(
 ) -> Page[RecallRead]:
     """List recalls, the newest first; those `by-hand` wait for a person."""
     async with runtime.ledger.reading() as connection:
-        return await service.list_page(connection, state=state, limit=limit, after=after)
+        return await service.list_page(
+            connection,
+            state=state,
+            within_projects=person.projects_with(Right.VIEW),
+            limit=limit,
+            after=after,
+        )
 
 
 @router.get("/{recall_id}", responses=responses(404, 422))

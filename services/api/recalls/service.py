@@ -20,12 +20,25 @@ _project, _destination = core(Project), core(Destination)
 
 
 async def list_page(
-    connection: Connection, *, state: RecallState | None, limit: int, after: int | None
+    connection: Connection,
+    *,
+    state: RecallState | None,
+    within_projects: list[int] | None,
+    limit: int,
+    after: int | None,
 ) -> Page[RecallRead]:
-    """Recalls, the newest first."""
+    """Recalls, the newest first.
+
+    Parameters
+    ----------
+    within_projects
+        Only those of these; None for all.
+    """
     query = _select().order_by(_recall.c.id.desc()).limit(limit + 1)
     if state is not None:
         query = query.where(_recall.c.state == state)
+    if within_projects is not None:
+        query = query.where(_transfer.c.project_id.in_(within_projects))
     if after is not None:
         query = query.where(_recall.c.id < after)
     found = await _read(connection, query)

@@ -3,14 +3,19 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.paging import After, Limit, Page
 from services.api.problems import responses
+from services.api.rights.deciding import PersonDep
+from services.api.rights.person import Person
+from services.api.rights.studies import require_project
 from services.api.routing_rules import service
 from services.api.routing_rules.applying import apply_whole
 from services.api.routing_rules.schemas import Applied, RoutingRuleRead, RoutingRuleWrite, Tried
 from services.api.routing_rules.trying import try_rule
+from shared.people import Right
 
 router = APIRouter(prefix="/routing-rules", tags=["routing rules"])
 
@@ -24,16 +29,19 @@ Takes = Annotated[
 
 
 @router.get("")
-async def list_routing_rules(runtime: RuntimeDep) -> list[RoutingRuleRead]:
-    """List all rules in the order in which they are tried."""
+async def list_routing_rules(person: PersonDep, runtime: RuntimeDep) -> list[RoutingRuleRead]:
+    """List the rules of one's projects in the order in which they are tried."""
     async with runtime.ledger.session() as session:
-        return await service.every(session)
+        return await service.every(session, person.projects_with(Right.IDENTIFY))
 
 
 @router.post("", status_code=201, responses=responses(409, 422))
-async def create_routing_rule(body: RoutingRuleWrite, runtime: RuntimeDep) -> RoutingRuleRead:
+async def create_routing_rule(
+    body: RoutingRuleWrite, person: PersonDep, runtime: RuntimeDep
+) -> RoutingRuleRead:
     """Enter a rule; it applies to what arrives from now on."""
     async with runtime.ledger.session() as session:
+        await _require(person, session, body)
         return await service.write(session, body)
 
 
@@ -46,16 +54,18 @@ async def read_routing_rule(rule_id: PathId, runtime: RuntimeDep) -> RoutingRule
 
 @router.put("/{rule_id}", responses=responses(404, 409, 422))
 async def change_routing_rule(
-    rule_id: PathId, body: RoutingRuleWrite, runtime: RuntimeDep
+    rule_id: PathId, body: RoutingRuleWrite, person: PersonDep, runtime: RuntimeDep
 ) -> RoutingRuleRead:
     """Change a rule, or switch it on or off."""
     async with runtime.ledger.session() as session:
+        await _require(person, session, body)
         return await service.write(session, body, await service.get(session, rule_id))
 
 
 @router.post("/dry-run", responses=responses(422))
 async def try_new_routing_rule(
     body: RoutingRuleWrite,
+    person: PersonDep,
     runtime: RuntimeDep,
     takes: Takes = None,
     limit: Limit = 50,
@@ -66,6 +76,7 @@ async def try_new_routing_rule(
     """
     master_key = await runtime.load_master_key()
     async with runtime.ledger.session() as session:
+        await _require(person, session, body)
         rule = await service.understood(session, body)
     return await try_rule(runtime.ledger, rule, master_key, takes=takes, limit=limit, after=after)
 
@@ -74,6 +85,7 @@ async def try_new_routing_rule(
 async def try_changed_routing_rule(
     rule_id: PathId,
     body: RoutingRuleWrite,
+    person: PersonDep,
     runtime: RuntimeDep,
     takes: Takes = None,
     limit: Limit = 50,
@@ -85,6 +97,7 @@ async def try_changed_routing_rule(
     master_key = await runtime.load_master_key()
     async with runtime.ledger.session() as session:
         await service.get(session, rule_id)
+        await _require(person, session, body)
         rule = await service.understood(session, body, rule_id)
     return await try_rule(runtime.ledger, rule, master_key, takes=takes, limit=limit, after=after)
 
@@ -110,3 +123,8 @@ async def try_routing_rule(
 async def apply_routing_rule(rule_id: PathId, runtime: RuntimeDep) -> Applied:
     """Apply a rule to what is here already: the studies that match go into the project."""
     return await apply_whole(runtime, rule_id)
+
+
+async def _require(person: Person, session: AsyncSession, body: RoutingRuleWrite) -> None:
+    """A rule takes studies into a project: only who may identify there says which."""
+    await require_project(person, await session.connection(), Right.IDENTIFY, body.project)

@@ -22,11 +22,13 @@ _ABOUT_THE_RULE = frozenset(
 """Objections that would stand against every study: the rule itself can't work."""
 
 
-async def every(session: AsyncSession) -> list[RoutingRuleRead]:
-    """All rules in the order in which they are tried."""
+async def every(session: AsyncSession, projects: list[int] | None) -> list[RoutingRuleRead]:
+    """The rules of these projects, None for all, in the order in which they are tried."""
     order = col(RoutingRule.priority), col(RoutingRule.id)
-    rows = await session.exec(select(RoutingRule, Project.code).join(Project).order_by(*order))
-    return [_read(rule, code) for rule, code in rows]
+    query = select(RoutingRule, Project.code).join(Project).order_by(*order)
+    if projects is not None:
+        query = query.where(col(RoutingRule.project_id).in_(projects))
+    return [_read(rule, code) for rule, code in await session.exec(query)]
 
 
 async def read(session: AsyncSession, rule_id: int) -> RoutingRuleRead:

@@ -16,12 +16,14 @@ _study = core(Study)
 _LONGEST = timedelta(days=365)
 
 
-async def count(connection: Connection, wanted: CalendarQuery) -> list[CalendarDay]:
+async def count(
+    connection: Connection, wanted: CalendarQuery, seen: ColumnElement[bool]
+) -> list[CalendarDay]:
     """The days that have studies, in their order, and how many; a 422 problem for too many days."""
     if not timedelta(0) <= wanted.last_day - wanted.first_day <= _LONGEST:
         raise rule_broken("last_day", "Not before the first day, and at most a year after it.")
     days = list(days_between(wanted.first_day, wanted.last_day))
-    which = conditions(connection, wanted)
+    which = [seen, *conditions(connection, wanted)]
     by_day = await (
         _received(connection, days, which)
         if wanted.by is CalendarBy.RECEIVED

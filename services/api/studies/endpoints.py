@@ -7,45 +7,64 @@ from fastapi import APIRouter, Query
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.paging import Page
 from services.api.problems import responses
+from services.api.rights.deciding import PersonDep
+from services.api.rights.person import Person
+from services.api.rights.studies import note_shown, require_seen, seen_by
 from services.api.studies import calendar, service
 from services.api.studies.filters import StudyQuery
 from services.api.studies.schemas import CalendarDay, CalendarQuery, StudyRead, StudySearch
+from shared.runtime import Runtime
 
 router = APIRouter(prefix="/studies", tags=["studies"])
 
 
 @router.get("", responses=responses(422))
 async def list_studies(
-    wanted: Annotated[StudyQuery, Query()], runtime: RuntimeDep
+    wanted: Annotated[StudyQuery, Query()], person: PersonDep, runtime: RuntimeDep
 ) -> Page[StudyRead]:
     """List studies, the newest first."""
-    async with runtime.ledger.reading() as connection:
-        return await service.list_page(connection, wanted)
+    return await _listed(person, runtime, wanted)
 
 
 @router.post("/search", responses=responses(422))
 async def search_studies(
-    body: StudySearch, wanted: Annotated[StudyQuery, Query()], runtime: RuntimeDep
+    body: StudySearch,
+    wanted: Annotated[StudyQuery, Query()],
+    person: PersonDep,
+    runtime: RuntimeDep,
 ) -> Page[StudyRead]:
     """List the studies with an accession number, a patient id or a UID, the newest first.
 
     A POST, for addresses end up in the logs of proxies and in the histories of browsers.
     """
-    async with runtime.ledger.reading() as connection:
-        return await service.list_page(connection, wanted, body.text)
+    return await _listed(person, runtime, wanted, body.text)
 
 
 @router.get("/calendar", responses=responses(422))
 async def count_by_day(
-    wanted: Annotated[CalendarQuery, Query()], runtime: RuntimeDep
+    wanted: Annotated[CalendarQuery, Query()], person: PersonDep, runtime: RuntimeDep
 ) -> list[CalendarDay]:
     """Count studies day by day; days without any are left out."""
     async with runtime.ledger.reading() as connection:
-        return await calendar.count(connection, wanted)
+        seen = await seen_by(person, connection, runtime)
+        return await calendar.count(connection, wanted, seen)
 
 
 @router.get("/{study_id}", responses=responses(404, 422))
-async def read_study(study_id: PathId, runtime: RuntimeDep) -> StudyRead:
+async def read_study(study_id: PathId, person: PersonDep, runtime: RuntimeDep) -> StudyRead:
     """Read one study."""
     async with runtime.ledger.reading() as connection:
-        return await service.get(connection, study_id)
+        await require_seen(person, connection, runtime, study_id)
+        found = await service.get(connection, study_id)
+    await note_shown(person, runtime, [study_id])
+    return found
+
+
+async def _listed(
+    person: Person, runtime: Runtime, wanted: StudyQuery, text: str | None = None
+) -> Page[StudyRead]:
+    async with runtime.ledger.reading() as connection:
+        seen = await seen_by(person, connection, runtime)
+        page = await service.list_page(connection, wanted, seen, text)
+    await note_shown(person, runtime, [one.id for one in page.items])
+    return page

@@ -59,14 +59,14 @@ def conditions(connection: Connection, wanted: StudyFilter) -> list[ColumnElemen
     """What holds for the studies that are wanted."""
     found: list[ColumnElement[bool]] = []
     if wanted.unassigned is not None:
-        assigned = exists(_assigned())
-        found.append(~assigned if wanted.unassigned else assigned)
+        is_assigned = exists(assigned())
+        found.append(~is_assigned if wanted.unassigned else is_assigned)
     if wanted.settled is not None:
         unsettled = _study.c.settled_at.is_(None)
         found.append(~unsettled if wanted.settled else unsettled)
     if wanted.project is not None:
         project = select(_project.c.id).where(_project.c.code == wanted.project).scalar_subquery()
-        found.append(exists(_assigned().where(_transfer.c.project_id == project)))
+        found.append(exists(assigned().where(_transfer.c.project_id == project)))
     if wanted.modality is not None:
         found.append(_has_series(_series.c.modality == wanted.modality))
     if wanted.label is not None:
@@ -94,7 +94,8 @@ def _of_query(wanted: StudyQuery) -> list[ColumnElement[bool]]:
     return found
 
 
-def _assigned() -> Select[tuple[int]]:
+def assigned() -> Select[tuple[int]]:
+    """The transfers of a study, but for those that are over."""
     return select(_transfer.c.id).where(
         _transfer.c.study_id == _study.c.id, _transfer.c.state.not_in(ENDED)
     )

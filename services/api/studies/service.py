@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.engine import RowMapping
 
 from services.api.paging import Page, newest_first, page_of
@@ -21,17 +21,22 @@ _transfer, _project = core(Transfer), core(Project)
 
 
 async def list_page(
-    connection: Connection, wanted: StudyQuery, text: str | None = None
+    connection: Connection,
+    wanted: StudyQuery,
+    seen: ColumnElement[bool],
+    text: str | None = None,
 ) -> Page[StudyRead]:
     """Studies, the newest first.
 
     Parameters
     ----------
+    seen
+        What holds for those that may be seen.
     text
         Only those with this accession number, patient id or StudyInstanceUID.
     """
     query = newest_first(
-        select(_study).where(*conditions(connection, wanted)),
+        select(_study).where(seen, *conditions(connection, wanted)),
         _study.c.id,
         wanted.limit,
         wanted.after,

@@ -10,6 +10,8 @@ from services.api.nudging import nudge
 from services.api.paging import After, Limit, Page
 from services.api.problems import responses
 from services.api.recalls import service as recalls
+from services.api.rights.deciding import PersonDep
+from services.api.rights.studies import require_project, require_seen
 from services.api.studies.days import Day
 from services.api.transfers import life, service
 from services.api.transfers.following import assigned_events
@@ -22,12 +24,14 @@ from services.api.transfers.schemas import (
 )
 from shared.events import TransferRequested
 from shared.ledger.states import DeliveryState, TransferState
+from shared.people import Right
 
 router = APIRouter(prefix="/transfers", tags=["transfers"])
 
 
 @router.get("", responses=responses(422))
 async def list_transfers(
+    person: PersonDep,
     runtime: RuntimeDep,
     project: Annotated[ProjectCode | None, Query(description="Only this project's.")] = None,
     state: Annotated[TransferState | None, Query(description="Only those in this state.")] = None,
@@ -54,16 +58,22 @@ async def list_transfers(
             event=event,
             requested_from=requested_from,
             requested_to=requested_to,
+            within_projects=person.projects_with(Right.VIEW),
             limit=limit,
             after=after,
         )
 
 
 @router.post("", status_code=201, responses=responses(409, 422))
-async def request_transfer(body: TransferCreate, runtime: RuntimeDep) -> TransferRead:
+async def request_transfer(
+    body: TransferCreate, person: PersonDep, runtime: RuntimeDep
+) -> TransferRead:
     """Take a study into a project: it is de-identified and delivered by itself."""
     master_key = await runtime.load_master_key()
     async with runtime.ledger.transaction() as connection:
+        await require_project(person, connection, Right.ASSIGN, body.project)
+        study_id = await service.find_study(connection, body)
+        await require_seen(person, connection, runtime, study_id)
         transfer_id = await service.request(connection, body, master_key)
     await nudge(runtime, [TransferRequested(transfer_id=transfer_id)])
     async with runtime.ledger.reading() as connection:
@@ -136,7 +146,7 @@ async def recall_transfer(transfer_id: PathId, runtime: RuntimeDep) -> TransferR
 
 @router.post("/{transfer_id}/correct", status_code=201, responses=responses(404, 409, 422))
 async def correct_transfer(
-    transfer_id: PathId, body: TransferCorrection, runtime: RuntimeDep
+    transfer_id: PathId, body: TransferCorrection, person: PersonDep, runtime: RuntimeDep
 ) -> Corrected:
     """Take a transfer back that went to the wrong participant, event, site or project, and enter
     the right one.
@@ -147,6 +157,8 @@ async def correct_transfer(
     """
     master_key = await runtime.load_master_key()
     async with runtime.ledger.transaction() as connection:
+        if body.project is not None:
+            await require_project(person, connection, Right.ASSIGN, body.project)
         made = await life.correct(connection, transfer_id, body, master_key)
         corrected = Corrected(
             transfer=await service.get(connection, made),

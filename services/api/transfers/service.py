@@ -50,7 +50,7 @@ async def request(connection: Connection, body: TransferCreate, master_key: Mast
     """Enter a transfer; its id. A problem when the gate refuses, or the study is there already."""
     project_id = await project_of(connection, body.project)
     wanted = Request(
-        study_id=await _find_study(connection, body),
+        study_id=await find_study(connection, body),
         project_id=project_id,
         way=Way.REST,
         participant=body.participant,
@@ -93,12 +93,21 @@ async def list_page(
     event: str | None = None,
     requested_from: date | None = None,
     requested_to: date | None = None,
+    within_projects: list[int] | None = None,
     limit: int,
     after: int | None,
 ) -> Page[TransferRead]:
-    """Transfers, the newest first."""
+    """Transfers, the newest first.
+
+    Parameters
+    ----------
+    within_projects
+        Only those of these; None for all.
+    """
     requested = within(_transfer.c.requested_at, requested_from, requested_to)
     query = newest_first(_select().where(*requested), _transfer.c.id, limit, after)
+    if within_projects is not None:
+        query = query.where(_transfer.c.project_id.in_(within_projects))
     if project is not None:
         query = query.where(_project.c.code == project)
     if state is not None:
@@ -157,7 +166,7 @@ async def retry(connection: Connection, transfer_id: int, patience: float) -> As
     return assigned
 
 
-async def _find_study(connection: Connection, body: TransferCreate) -> int:
+async def find_study(connection: Connection, body: TransferCreate) -> int:
     """The study's id; nobody else takes the study anywhere until this transaction ends."""
     if (body.study_id is None) == (body.study_instance_uid is None):
         raise rule_broken("study_id", "Name the study by study_id or by study_instance_uid.")

@@ -5,20 +5,26 @@ from fastapi.responses import HTMLResponse
 
 from services.api.dependencies import RuntimeDep
 from services.api.pipeline import service as pipeline
+from services.api.rights.deciding import PersonDep
 from services.api.transfers import service as transfers
 from services.api.web.templating import templates
 from shared.ledger.states import TransferState
+from shared.people import Right
 
 _RECENT = 15
 
 
-async def overview(request: Request, runtime: RuntimeDep) -> HTMLResponse:
+async def overview(request: Request, person: PersonDep, runtime: RuntimeDep) -> HTMLResponse:
     """The pipeline at a glance."""
     figures = await pipeline.read(runtime)
     async with runtime.ledger.reading() as connection:
         attention, recent = [
             await transfers.list_page(
-                connection, project=None, state=state, limit=_RECENT, after=None
+                connection,
+                state=state,
+                within_projects=person.projects_with(Right.VIEW),
+                limit=_RECENT,
+                after=None,
             )
             for state in (TransferState.ATTENTION, None)
         ]

@@ -1,20 +1,23 @@
 """Puts the web pages into the application."""
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
+from services.api.rights.deciding import SignInError
 from services.api.web.overview import overview
 from services.api.web.rules import apply_rule, list_rules, show_rule
 from services.api.web.senders import allow_sender, show_senders
+from services.api.web.sign_in import show_sign_in, sign_in, sign_out
 from services.api.web.templating import HERE
 
 _PAGES = (
     ("/", overview), ("/rules", list_rules), ("/rules/{rule_id}", show_rule),
-    ("/senders", show_senders),
+    ("/senders", show_senders), ("/sign-in", show_sign_in),
 )  # fmt: skip
 _BUTTONS = (
-    ("/rules/{rule_id}/apply", apply_rule), ("/senders/{refusal_id}/allow", allow_sender)
+    ("/rules/{rule_id}/apply", apply_rule), ("/senders/{refusal_id}/allow", allow_sender),
+    ("/sign-in", sign_in), ("/sign-out", sign_out),
 )  # fmt: skip
 
 
@@ -29,3 +32,9 @@ def install(app: FastAPI) -> None:
         app.add_api_route(
             path, press, include_in_schema=False, response_class=RedirectResponse, methods=["POST"]
         )
+
+    async def on_sign_in(_: Request, error: Exception) -> RedirectResponse:
+        assert isinstance(error, SignInError)
+        return RedirectResponse(f"/sign-in?next={error.target}", status_code=303)
+
+    app.add_exception_handler(SignInError, on_sign_in)

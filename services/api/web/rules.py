@@ -5,19 +5,21 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.paging import Page
+from services.api.rights.deciding import PersonDep
 from services.api.routing_rules import service as rules
 from services.api.routing_rules.applying import apply_whole
 from services.api.routing_rules.schemas import RoutingRuleRead, Tried
 from services.api.routing_rules.trying import try_rule
 from services.api.web.templating import templates
+from shared.people import Right
 
 _SHOWN = 15
 
 
-async def list_rules(request: Request, runtime: RuntimeDep) -> HTMLResponse:
+async def list_rules(request: Request, person: PersonDep, runtime: RuntimeDep) -> HTMLResponse:
     """The routing rules."""
     async with runtime.ledger.session() as session:
-        found = await rules.every(session)
+        found = await rules.every(session, person.projects_with(Right.IDENTIFY))
     return templates.TemplateResponse(request, "rules.html", {"rules": found})
 
 

@@ -2,12 +2,27 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from fastapi import Request
 from fastapi.templating import Jinja2Templates
+
+from services.api.rights.person import Person
+from shared.people import Right
 
 HERE = Path(__file__).parent
 
-templates = Jinja2Templates(directory=HERE / "templates")
+
+def _who(request: Request) -> dict[str, Any]:
+    """Who sees the page, and what its forms must send back (`services.api.rights.deciding`)."""
+    person: Person | None = getattr(request.state, "person", None)
+    signer, token = request.app.state.signer, ""
+    if person is not None and person.by_cookie and signer is not None:
+        token = signer.form_token(signer.secret_of(request) or "")
+    return {"person": person, "form_token": token, "Right": Right}
+
+
+templates = Jinja2Templates(directory=HERE / "templates", context_processors=[_who])
 
 
 def _local_time(moment: datetime) -> str:

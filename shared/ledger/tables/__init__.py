@@ -14,6 +14,14 @@ from shared.ledger.tables.images import (
     StudyAssociation,
 )
 from shared.ledger.tables.network import Commitment, Inquiry, Peer, Refusal
+from shared.ledger.tables.people import (
+    Account,
+    ApiToken,
+    GroupRole,
+    Membership,
+    Throttle,
+    WebSession,
+)
 from shared.ledger.tables.projects import (
     Coupling,
     CouplingEntry,
@@ -36,6 +44,8 @@ def core(model: type[SQLModel]) -> Table:
 
 __all__ = [
     "METADATA",
+    "Account",
+    "ApiToken",
     "Association",
     "AuditEvent",
     "Commitment",
@@ -45,8 +55,10 @@ __all__ = [
     "Delivery",
     "Destination",
     "Finding",
+    "GroupRole",
     "Inquiry",
     "Instance",
+    "Membership",
     "Participant",
     "Peer",
     "Project",
@@ -59,7 +71,9 @@ __all__ = [
     "Series",
     "Study",
     "StudyAssociation",
+    "Throttle",
     "Transfer",
+    "WebSession",
     "WithdrawnStudy",
     "core",
 ]

@@ -1,0 +1,1 @@
+"""The accounts resource, and how people are known again."""

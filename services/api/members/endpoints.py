@@ -1,0 +1,39 @@
+"""`/projects/…/members`: who works in a project."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from services.api.dependencies import RuntimeDep
+from services.api.members import service
+from services.api.members.schemas import MemberRead, MemberWrite
+from services.api.problems import responses
+from services.api.projects.endpoints import Code
+
+router = APIRouter(prefix="/projects/{code}/members", tags=["people"])
+
+_Username = Annotated[str, Path(max_length=64, description="The person's user name.")]
+
+
+@router.get("", responses=responses(404, 422))
+async def list_members(code: Code, runtime: RuntimeDep) -> list[MemberRead]:
+    """List who works in the project."""
+    async with runtime.ledger.session() as session:
+        return await service.every(session, code)
+
+
+@router.put("/{username}", responses=responses(404, 409, 422))
+async def put_member(
+    code: Code, username: _Username, body: MemberWrite, runtime: RuntimeDep
+) -> MemberRead:
+    """Give a person a role in the project, or another one."""
+    async with runtime.ledger.session() as session:
+        return await service.put(session, code, username, body)
+
+
+@router.delete("/{username}", status_code=204, responses=responses(404, 409, 422))
+async def remove_member(code: Code, username: _Username, runtime: RuntimeDep) -> Response:
+    """Take a person out of the project. What the directory gives, the directory takes."""
+    async with runtime.ledger.session() as session:
+        await service.remove(session, code, username)
+    return Response(status_code=204)

@@ -1,0 +1,177 @@
+"""What each route asks of whoever uses it: the one table. A test compares it with the routes.
+
+A route that is not in it fails the build, and would answer 500.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from shared.people import Right
+
+
+class Where(StrEnum):
+    """In what a right must be held."""
+
+    PUBLIC = "public"
+    """Nobody needs to sign in."""
+    SIGNED_IN = "signed in"
+    """Whoever is signed in; it concerns themselves, or shows nothing of projects."""
+    SYSTEM = "system"
+    """In the whole system."""
+    SOMEWHERE = "somewhere"
+    """In any project; the route shows, or takes, only what belongs to such."""
+    SEEN_STUDY = "study"
+    """In a project that has the study, or that the study may be taken into; the route asks."""
+    PROJECT = "in the path's project"
+    TRANSFER = "in the project of the path's transfer"
+    RECALL = "in the project of the path's recall"
+    RULE = "in the project of the path's rule"
+
+
+class Need(NamedTuple):
+    """What a route asks for."""
+
+    where: Where
+    right: Right | None = None
+    knows_who: bool = True
+    """Whether a public route wants to know who asks all the same."""
+
+
+_PUBLIC, _SIGNED_IN = Need(Where.PUBLIC), Need(Where.SIGNED_IN)
+_NOBODY = Need(Where.PUBLIC, knows_who=False)
+_OPERATE = Need(Where.SYSTEM, Right.OPERATE)
+_ADMINISTER = Need(Where.SYSTEM, Right.ADMINISTER)
+_VIEW, _ASSIGN = Need(Where.SOMEWHERE, Right.VIEW), Need(Where.SOMEWHERE, Right.ASSIGN)
+_IDENTIFY, _CORRECT = Need(Where.SOMEWHERE, Right.IDENTIFY), Need(Where.SOMEWHERE, Right.CORRECT)
+_STUDY = Need(Where.SEEN_STUDY, Right.ASSIGN)
+
+
+def _project(right: Right) -> Need:
+    return Need(Where.PROJECT, right)
+
+
+def _transfer(right: Right) -> Need:
+    return Need(Where.TRANSFER, right)
+
+
+NEEDS: dict[str, Need] = {
+    # Signs of life, documentation
+    "alive": _NOBODY,
+    "ready": _NOBODY,
+    "read_metrics": _NOBODY,
+    "custom_swagger_ui_html": _NOBODY,
+    "swagger_ui_redirect": _NOBODY,
+    # Projects
+    "list_projects": _VIEW,
+    "create_project": _ADMINISTER,
+    "read_project": _project(Right.VIEW),
+    "change_project": _project(Right.MANAGE),
+    "estimate_processing_again": _project(Right.CORRECT),
+    "process_project_again": _project(Right.CORRECT),
+    "list_participants": _project(Right.VIEW),
+    "read_progress": _project(Right.VIEW),
+    "compare": _project(Right.CORRECT),
+    "resend": _project(Right.CORRECT),
+    # Coupling lists
+    "upload_coupling_list": _project(Right.IDENTIFY),
+    "read_coupling_list": _project(Right.IDENTIFY),
+    "apply_coupling_list": _project(Right.IDENTIFY),
+    "remove_coupling_list": _project(Right.IDENTIFY),
+    "remove_entry": _project(Right.IDENTIFY),
+    # Studies as received
+    "list_studies": _ASSIGN,
+    "search_studies": _ASSIGN,
+    "count_by_day": _VIEW,
+    "read_study": _STUDY,
+    "list_series": _STUDY,
+    "read_series": _STUDY,
+    # Transfers and recalls
+    "list_transfers": _VIEW,
+    "request_transfer": _ASSIGN,
+    "read_transfer": _transfer(Right.VIEW),
+    "list_deliveries": _transfer(Right.VIEW),
+    "retry_transfer": _transfer(Right.CORRECT),
+    "accept_transfer": _transfer(Right.CORRECT),
+    "cancel_transfer": _transfer(Right.CORRECT),
+    "recall_transfer": _transfer(Right.CORRECT),
+    "correct_transfer": _transfer(Right.CORRECT),
+    "list_recalls": _VIEW,
+    "read_recall": Need(Where.RECALL, Right.VIEW),
+    "list_recalled_instances": Need(Where.RECALL, Right.VIEW),
+    "note_recall_done": Need(Where.RECALL, Right.CORRECT),
+    # Routing rules
+    "list_routing_rules": _IDENTIFY,
+    "create_routing_rule": _IDENTIFY,
+    "read_routing_rule": Need(Where.RULE, Right.IDENTIFY),
+    "change_routing_rule": Need(Where.RULE, Right.IDENTIFY),
+    "try_new_routing_rule": _IDENTIFY,
+    "try_changed_routing_rule": Need(Where.RULE, Right.IDENTIFY),
+    "try_routing_rule": Need(Where.RULE, Right.IDENTIFY),
+    "apply_routing_rule": Need(Where.RULE, Right.IDENTIFY),
+    # The system
+    "read_pipeline": _SIGNED_IN,
+    "list_quarantine": _OPERATE,
+    "list_dead_letters": _OPERATE,
+    "list_refusals": _OPERATE,
+    "allow_refused": _ADMINISTER,
+    "forget_refusal": _OPERATE,
+    "list_peers": _OPERATE,
+    "create_peer": _ADMINISTER,
+    "read_peer": _OPERATE,
+    "change_peer": _ADMINISTER,
+    "remove_peer": _ADMINISTER,
+    "list_destinations": _SIGNED_IN,
+    "create_destination": _ADMINISTER,
+    "read_destination": _SIGNED_IN,
+    "change_destination": _ADMINISTER,
+    "echo_destination": _OPERATE,
+    # People
+    "list_accounts": _ADMINISTER,
+    "create_account": _ADMINISTER,
+    "read_account": _ADMINISTER,
+    "change_account": _ADMINISTER,
+    "delete_account": _ADMINISTER,
+    "read_own_account": _SIGNED_IN,
+    "change_own_account": _SIGNED_IN,
+    "change_own_password": _SIGNED_IN,
+    "list_group_roles": _ADMINISTER,
+    "create_group_role": _ADMINISTER,
+    "delete_group_role": _ADMINISTER,
+    "list_members": _project(Right.VIEW),
+    "put_member": _project(Right.MANAGE),
+    "remove_member": _project(Right.MANAGE),
+    "list_tokens": _SIGNED_IN,
+    "create_token": _SIGNED_IN,
+    "revoke_token": _SIGNED_IN,
+    # DICOMweb: originals
+    "store_instances": _ASSIGN,
+    "store_instances_of_study": _ASSIGN,
+    "store_instances_for_title": _ASSIGN,
+    "store_instances_of_study_for_title": _ASSIGN,
+    "search_for_studies": _IDENTIFY,
+    "search_for_series": _IDENTIFY,
+    "search_for_series_of_study": _IDENTIFY,
+    "search_for_instances": _IDENTIFY,
+    "search_for_instances_of_study": _IDENTIFY,
+    "search_for_instances_of_series": _IDENTIFY,
+    "retrieve_study": _IDENTIFY,
+    "retrieve_series": _IDENTIFY,
+    "retrieve_instance": _IDENTIFY,
+    "retrieve_study_metadata": _IDENTIFY,
+    "retrieve_series_metadata": _IDENTIFY,
+    "retrieve_instance_metadata": _IDENTIFY,
+    "retrieve_frames": _IDENTIFY,
+    "retrieve_bulk_data": _IDENTIFY,
+    "retrieve_rendered": _IDENTIFY,
+    # Pages
+    "show_sign_in": _PUBLIC,
+    "sign_in": _NOBODY,
+    "sign_out": _PUBLIC,
+    "overview": _SIGNED_IN,
+    "list_rules": _IDENTIFY,
+    "show_rule": Need(Where.RULE, Right.IDENTIFY),
+    "apply_rule": Need(Where.RULE, Right.IDENTIFY),
+    "show_senders": _OPERATE,
+    "allow_sender": _ADMINISTER,
+}
+"""By the name of the route's function."""

@@ -1,0 +1,73 @@
+"""The pages on which people sign in and out."""
+
+from typing import Annotated
+from urllib.parse import unquote
+
+from fastapi import Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.responses import Response
+
+from services.api.accounts import sessions
+from services.api.accounts.signing_in import NotSignedInError
+from services.api.accounts.signing_in import sign_in as check
+from services.api.dependencies import RuntimeDep
+from services.api.rights.deciding import signer_of
+from services.api.web.templating import templates
+from shared.ledger.auditing import Action, audit
+
+_Text = Annotated[str, Form(max_length=256)]
+
+
+async def show_sign_in(request: Request, next: str = "/") -> Response:
+    """The form."""
+    if request.state.person is not None:
+        return RedirectResponse(_local(next), status_code=303)
+    return _form(request, next)
+
+
+async def sign_in(
+    request: Request,
+    runtime: RuntimeDep,
+    username: _Text = "",
+    password: _Text = "",
+    next: Annotated[str, Form(max_length=2000)] = "/",
+) -> Response:
+    """Sign in, and go on to the page that was asked for."""
+    address = request.client.host if request.client else ""
+    try:
+        secret = await check(runtime, username, password, address)
+    except NotSignedInError as error:
+        return _form(request, next, username, str(error), error.status)
+    signer = await signer_of(request)
+    answer = RedirectResponse(_local(next), status_code=303)
+    secure = runtime.settings.https or request.url.scheme == "https"
+    sessions.give(answer, signer.sign(secret), secure=secure)
+    return answer
+
+
+async def sign_out(request: Request, runtime: RuntimeDep) -> RedirectResponse:
+    """Sign out in this browser."""
+    secret = (await signer_of(request)).secret_of(request)
+    person = request.state.person
+    if secret is not None:
+        async with runtime.ledger.transaction() as connection:
+            await sessions.end(connection, secret)
+            if person is not None:
+                await audit(connection, Action.SIGNED_OUT, account=person.account_id)
+    answer = RedirectResponse("/sign-in", status_code=303)
+    sessions.take(answer)
+    return answer
+
+
+def _form(
+    request: Request, target: str, username: str = "", complaint: str = "", status: int = 200
+) -> HTMLResponse:
+    context = {"next": target, "username": username, "complaint": complaint}
+    return templates.TemplateResponse(request, "sign-in.html", context, status_code=status)
+
+
+def _local(target: str) -> str:
+    """A page of ours: nobody is sent elsewhere after signing in."""
+    target = unquote(target)
+    plain = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
+    return target if plain else "/"
