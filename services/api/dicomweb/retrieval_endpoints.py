@@ -26,7 +26,6 @@ _FRAMES: dict[str, Any] = {
     "responses": answers.described("(bytes)", 400, 404, 406, kind=media.MULTIPART)
 }
 _HEADERS: dict[str, Any] = {"responses": answers.described(_METADATA, 404, 406)}
-_RENDERED: dict[str, Any] = {"responses": answers.described("(bytes)", 404, 406, kind="image/png")}
 
 
 @router.get(_STUDY, **_FILES)
@@ -93,15 +92,6 @@ async def retrieve_bulk_data(
     (held,) = await _held(runtime, study, series, instance)
     path, url = runtime.spool.path(held.spool_key), held.url(answers.root_of(request))
     return await asyncio.to_thread(pictures.bulk, path, where, takes, url)
-
-
-@router.get(_INSTANCE + "/rendered", **_RENDERED)
-async def retrieve_rendered(
-    study: str, series: str, instance: str, runtime: RuntimeDep
-) -> Response:
-    """Refused: images are not rendered here. Viewers render frames themselves."""
-    await _held(runtime, study, series, instance)
-    raise media.not_acceptable("Images are not rendered here: ask for frames.")
 
 
 async def _held(runtime: RuntimeDep, *uids: str) -> list[Held]:
