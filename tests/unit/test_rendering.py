@@ -356,7 +356,8 @@ def test_parameters_are_understood() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["viewport=", "viewport=1", "viewport=0,5", "viewport=a,b", "viewport=5000,1", "viewport=1,1,-1",
+    ["viewport=", "viewport=1", "viewport=0,5", "viewport=a,b", "viewport=5000,1",
+     "viewport=1,1,-1",
      "viewport=1,1,0,0,0,1", "viewport=1,1,1,1,1,1,1", "viewport=1,1,nan", "viewport=1,1,inf",
      "viewport=1.5,2", "window=1", "window=1,0,linear", "window=1,2,cubic", "window=nan,2,linear",
      "window=1,2,linear,3", "window=1e99,2", "window=1,0,sigmoid", "quality=0", "quality=101",
