@@ -348,6 +348,14 @@ async def test_a_decoder_that_hangs_dies_or_devours_takes_nothing_with_it(
     assert await impatient.picture(Source(3, 1, CT / "x"), Wish()) is Failure.MISSING
 
 
+async def test_processes_that_broke_down_are_made_anew(impatient: Renderer) -> None:
+    assert isinstance(await impatient.picture(Source(1, 1, CT), Wish()), bytes)
+    assert impatient._pool is not None
+    await asyncio.to_thread(impatient._pool.stop)
+    await asyncio.to_thread(impatient._pool.join)
+    assert isinstance(await impatient.picture(Source(2, 1, CT), Wish()), bytes)
+
+
 async def test_who_waits_too_long_is_told_to_try_again(
     impatient: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

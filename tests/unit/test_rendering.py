@@ -1,6 +1,7 @@
 """Pictures: the values of their pixels, their places, and what may be asked for."""
 
 import io
+import tracemalloc
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_voi_lut
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from starlette.datastructures import QueryParams
@@ -16,7 +18,7 @@ from starlette.datastructures import QueryParams
 from services.api.dicomweb import rendered_query
 from services.api.problems import ProblemError
 from services.api.rendering.cache import Cache
-from services.api.rendering.drawing import TooLargeError, draw
+from services.api.rendering.drawing import UnusableSizeError, draw
 from services.api.rendering.placeholders import placeholder
 from services.api.rendering.placing import OutsideError, place
 from services.api.rendering.wishes import JPEG, PNG, Failure, Region, Shape, Window, Wish
@@ -314,11 +316,37 @@ def test_places_are_bounded() -> None:
     assert place(60_000, 1, 1, None, (64, 64)).size == (64, 1)
 
 
-def test_an_image_that_says_it_is_huge_is_not_decoded(tmp_path: Path) -> None:
-    path = tmp_path / "huge.dcm"
-    path.write_bytes(part10(image(np.zeros((2, 2), np.uint8), Rows=65_535, Columns=65_535)))
-    with pytest.raises(TooLargeError):
+@pytest.mark.parametrize("size", [0, 65_535])
+def test_an_image_that_says_it_is_huge_or_nothing_is_not_decoded(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "odd.dcm"
+    path.write_bytes(part10(image(np.zeros((2, 2), np.uint8), Rows=size, Columns=size)))
+    with pytest.raises(UnusableSizeError):
         draw(path, Wish())
+
+
+def test_a_video_is_no_picture(tmp_path: Path) -> None:
+    video = image(np.zeros((2, 2), np.uint8))
+    video.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.102"
+    video.PixelData = encapsulate([bytes(10)])
+    video["PixelData"].is_undefined_length = True
+    path = tmp_path / "video.dcm"
+    path.write_bytes(part10(video))
+    assert draw(path, Wish()) is Failure.NO_PICTURE
+
+
+def test_one_frame_of_many_is_read(tmp_path: Path) -> None:
+    frames = np.zeros((100, 512, 512), np.uint16)
+    frames[50] = 5
+    path = tmp_path / "many.dcm"
+    path.write_bytes(part10(image(frames, WindowCenter=5, WindowWidth=1)))
+    del frames
+    tracemalloc.start()
+    try:
+        shown = pixels(draw(path, Wish()))
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20  # of 50 MiB
+    finally:
+        tracemalloc.stop()
+    assert (shown == 255).all()
 
 
 def test_no_overlay_and_no_text_is_drawn(drawn: Any) -> None:

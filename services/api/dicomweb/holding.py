@@ -9,7 +9,7 @@ from services.api.dicomweb.outcomes import instance_url
 from services.api.problems import not_found
 from services.api.rendering.choosing import Choices
 from shared.identity import is_usable_uid
-from shared.ledger import Connection
+from shared.ledger import Connection, Ledger
 from shared.ledger.tables import Instance, Series, Study, core
 
 _study, _series, _instance = core(Study), core(Series), core(Instance)
@@ -53,7 +53,7 @@ async def find(
 
 
 async def representative(
-    connection: Connection, choices: Choices, study: str, series: str | None = None
+    ledger: Ledger, choices: Choices, study: str, series: str | None = None
 ) -> Held:
     """The instance that a series, or the largest series of a study, is shown by; or a 404."""
     what = _named(study, series)
@@ -64,12 +64,14 @@ async def representative(
     )
     if series is not None:
         query = query.where(_series.c.series_instance_uid == series)
-    rows = (await connection.execute(query)).all()
+    async with ledger.reading() as connection:
+        rows = (await connection.execute(query)).all()
     if not rows:
         raise not_found(what)
     best = min(rows, key=lambda row: (row.modality in _NO_IMAGES, -row.instances, row.id))
-    chosen = await choices.middle(connection, best.id)
-    (held,) = await _found(connection, _instances().where(_instance.c.id == chosen), what)
+    chosen = await choices.middle(best.id)
+    async with ledger.reading() as connection:
+        (held,) = await _found(connection, _instances().where(_instance.c.id == chosen), what)
     return held
 
 

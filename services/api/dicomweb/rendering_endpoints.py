@@ -133,10 +133,10 @@ async def _thumbnail(
     asked = rendered_query.thumbnail(request.query_params)
     takes = [one for one in media.wanted(request) if one.single or one.media == media.ANY]
     _, kind = media.choose(takes, _MEDIA)
-    async with runtime.ledger.reading() as connection:
-        if instance is None:
-            held = await representative(connection, drawing.choices, study, series)
-        else:
+    if instance is None:
+        held = await representative(runtime.ledger, drawing.choices, study, series)
+    else:
+        async with runtime.ledger.reading() as connection:
             (held,) = await find(connection, study, series, instance)
     source, wish = _source(runtime, held), asked.wish._replace(media=kind, frame=frame)
     tag = pictures.tag_of(source, wish)

@@ -25,7 +25,7 @@ class Drawing(NamedTuple):
 
 def drawing_of(runtime: Runtime) -> Drawing:
     """As `runtime` is set up; no process is started before there is something to draw."""
-    return Drawing(Renderer(runtime.settings), Choices(runtime.spool))
+    return Drawing(Renderer(runtime.settings), Choices(runtime.ledger, runtime.spool))
 
 
 def _drawing(request: Request) -> Drawing:

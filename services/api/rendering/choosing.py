@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from shared.errors import StepError
 from shared.header import read_header
-from shared.ledger import Connection
+from shared.ledger import Ledger
 from shared.ledger.tables import Instance, core
 from shared.spool import Spool
 
@@ -23,34 +23,37 @@ _MOST_KEPT = 5000
 class Choices:
     """Instances that series are shown by, remembered until more of a series arrives."""
 
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
+    def __init__(self, ledger: Ledger, spool: Spool) -> None:
+        self._ledger, self._spool = ledger, spool
         self._made: OrderedDict[tuple[int, int, int], int] = OrderedDict()
 
-    async def middle(self, connection: Connection, series_id: int) -> int | None:
+    async def middle(self, series_id: int) -> int | None:
         """The id of the instance in the middle of a series; None where it has none.
 
         By InstanceNumber, and where that is equal or missing in the order of arrival.
         """
         of_series = _instance.c.series_id == series_id
         counted = select(func.count(), func.max(_instance.c.id)).where(of_series)
-        count, last = (await connection.execute(counted)).one()
-        if not count:
+        listed = (
+            select(_instance.c.id, _instance.c.spool_key)
+            .where(of_series)
+            .order_by(_instance.c.id)
+            .limit(_MOST_LISTED)
+        )
+        async with self._ledger.reading() as connection:
+            count, last = (await connection.execute(counted)).one()
+            key = (series_id, count, last)
+            if key in self._made:
+                return self._made[key]
+            rows = (await connection.execute(listed)).all()
+        if not rows:
             return None
-        key = (series_id, count, last)
-        if key not in self._made:
-            query = (
-                select(_instance.c.id, _instance.c.spool_key)
-                .where(of_series)
-                .order_by(_instance.c.id)
-                .limit(_MOST_LISTED)
-            )
-            rows = (await connection.execute(query)).all()
-            some = rows[:: -(-len(rows) // _MOST_READ)]
-            self._made[key] = await asyncio.to_thread(self._choose, some)
-            if len(self._made) > _MOST_KEPT:
-                self._made.popitem(last=False)
-        return self._made[key]
+        # Without the connection: a slow disk is not to keep others from the database.
+        some = rows[:: -(-len(rows) // _MOST_READ)]
+        chosen = self._made[key] = await asyncio.to_thread(self._choose, some)
+        if len(self._made) > _MOST_KEPT:
+            self._made.popitem(last=False)
+        return chosen
 
     def _choose(self, rows: Sequence[Any]) -> int:
         ordered = sorted((self._number(row.spool_key), row.id) for row in rows)

@@ -18,8 +18,8 @@ _PIXELS = frozenset({0x7FE00010, 0x7FE00008, 0x7FE00009})
 _MOST_PIXELS = 1 << 27  # of a frame; the largest mammograms have a quarter of that
 
 
-class TooLargeError(Exception):
-    """A frame has more pixels than are looked at."""
+class UnusableSizeError(Exception):
+    """A frame has no pixels, or more than are looked at."""
 
 
 def draw(path: Path, wish: Wish) -> bytes | Failure:
@@ -39,8 +39,8 @@ def draw(path: Path, wish: Wish) -> bytes | Failure:
     if frame > count:
         return Failure.NO_FRAME
     columns, rows = whole(described, "Columns"), whole(described, "Rows")
-    if columns * rows > _MOST_PIXELS:
-        raise TooLargeError
+    if not 0 < columns * rows <= _MOST_PIXELS:
+        raise UnusableSizeError
     of_this = of_frame(described, frame)
     try:
         where = place(columns, rows, steepness(of_this), wish.region, wish.fit)

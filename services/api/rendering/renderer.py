@@ -47,6 +47,7 @@ class Renderer:
         self._underway: dict[tuple[int, int, Wish], asyncio.Task[Outcome]] = {}
         self._lock = threading.Lock()
         self._pool: ProcessPool | None = None
+        self._closed = False
 
     async def picture(self, source: Source, wish: Wish) -> Outcome:
         """The picture of a file, or why there is none."""
@@ -88,9 +89,9 @@ class Renderer:
             self._turns.release()
 
     def _started(self) -> ProcessPool:
-        """The processes, which are made when the first picture needs them."""
+        """The processes, which are made when a picture needs them: the first, or after trouble."""
         with self._lock:
-            if self._pool is None:
+            if self._pool is None or not (self._pool.active or self._closed):
                 self._pool = ProcessPool(
                     max_workers=self._processes,
                     max_tasks=_RENEWED,
@@ -103,6 +104,7 @@ class Renderer:
     def close(self) -> None:
         """Stop the processes."""
         with self._lock:
+            self._closed = True
             if self._pool is not None:
                 self._pool.stop()
                 self._pool.join()

@@ -24,22 +24,20 @@ class Shown(NamedTuple):
 
 async def find(runtime: Runtime, choices: Choices, series_id: int) -> Shown:
     """What a series is shown by; a 404 problem without it, or where its study is withdrawn."""
+    query = (
+        select(_series.c.modality)
+        .join_from(_series, _study, _series.c.study_id == _study.c.id)
+        .where(_series.c.id == series_id, is_shown())
+    )
     async with runtime.ledger.reading() as connection:
-        query = (
-            select(_series.c.modality)
-            .join_from(_series, _study, _series.c.study_id == _study.c.id)
-            .where(_series.c.id == series_id, is_shown())
-        )
         modality = await connection.scalar(query)
-        if modality is None:
-            raise not_found("series")
-        chosen = await choices.middle(connection, series_id)
-        of_chosen = select(_instance.c.revision, _instance.c.spool_key).where(
-            _instance.c.id == chosen
-        )
-        row = None
-        if chosen is not None:
-            row = (await connection.execute(of_chosen)).one_or_none()
-    if chosen is None or row is None:
+    if modality is None:
+        raise not_found("series")
+    chosen = await choices.middle(series_id)
+    of_chosen = select(_instance.c.id, _instance.c.revision, _instance.c.spool_key)
+    async with runtime.ledger.reading() as connection:
+        found = await connection.execute(of_chosen.where(_instance.c.id == chosen))
+        row = found.one_or_none()
+    if row is None:
         return Shown(modality, None)
-    return Shown(modality, Source(chosen, row.revision, runtime.spool.path(row.spool_key)))
+    return Shown(modality, Source(row.id, row.revision, runtime.spool.path(row.spool_key)))
