@@ -8,6 +8,8 @@ declare -A part=(
   [dcmtk]="/usr/bin/storescu|the wire tests with dcmtk"
   [curl]="/usr/bin/curl|the test of the README's commands"
   [dicom3tools]="/usr/bin/dciodvfy|the checks of copies against PS3.3 with dciodvfy"
+  [ldap-utils]="/usr/bin/ldapmodify|the tests of signing in with a directory"
+  [slapd]="/usr/sbin/slapd|the tests of signing in with a directory"
   [orthanc]="/usr/sbin/Orthanc|the end-to-end tests against Orthanc"
   [orthanc-dicomweb]="/usr/share/orthanc/plugins/libOrthancDicomWeb.so|the tests of DICOMweb with Orthanc"
 )

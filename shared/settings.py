@@ -230,6 +230,15 @@ class Settings(BaseSettings):
     stow_max_request: int = Field(
         64 << 30, ge=1, description="Longest STOW-RS request, bytes; it may hold many instances."
     )
+    rendering_processes: int = Field(
+        2, ge=1, le=64, description="Processes that draw previews, made when they are needed."
+    )
+    rendering_timeout: Seconds = Field(
+        20, description="Longest time that one preview may take to draw, and wait for its turn."
+    )
+    rendering_cache: int = Field(
+        32 << 20, ge=0, description="Memory for previews that were drawn, bytes."
+    )
     metrics_port: Port = Field(
         0, description="Port of /metrics for services without HTTP of their own; 0: none."
     )

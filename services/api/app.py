@@ -21,6 +21,7 @@ from services.api.projects.endpoints import router as projects
 from services.api.quarantine.endpoints import router as quarantine
 from services.api.recalls.endpoints import router as recalls
 from services.api.refusals.endpoints import router as refusals
+from services.api.rendering.answers import drawing_of
 from services.api.rights.deciding import decide
 from services.api.routing_rules.endpoints import router as routing_rules
 from services.api.series.endpoints import router as series
@@ -73,6 +74,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     )  # fmt: skip
     app.state.runtime = runtime
     app.state.signer, app.state.has_accounts = None, False
+    app.state.drawing = drawing_of(runtime)
     problems.install(app)
     api = APIRouter(prefix="/api/v1", responses=problems.responses(503))
     for router in (

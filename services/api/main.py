@@ -37,8 +37,9 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     listening = _listen(runtime.settings)
     # Now rather than when the first project is entered: without its key nothing can go on.
     await runtime.load_master_key()
+    app = create_app(runtime)
     config = uvicorn.Config(
-        create_app(runtime),
+        app,
         access_log=False,  # paths name internal ids only, but queries may hold received UIDs
         log_config=None,
         lifespan="off",  # nothing to do there, and its errors are logged with their texts
@@ -55,6 +56,9 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
         finally:
             server.should_exit = True
             stopping.cancel()
-            await serving
+            try:
+                await serving
+            finally:
+                await asyncio.to_thread(app.state.drawing.renderer.close)
     if not stop.is_set():
         raise RuntimeError("the web server ended by itself")

@@ -12,7 +12,6 @@ from services.api.dicomweb import answers, media, pictures, rights
 from services.api.dicomweb.attributes import Json, put
 from services.api.dicomweb.frames import numbers
 from services.api.dicomweb.headers import metadata
-from services.api.dicomweb.holding import Held, find
 from services.api.dicomweb.retrieving import instances
 
 router = APIRouter(default_response_class=Response)
@@ -26,7 +25,6 @@ _FRAMES: dict[str, Any] = {
     "responses": answers.described("(bytes)", 400, 404, 406, kind=media.MULTIPART)
 }
 _HEADERS: dict[str, Any] = {"responses": answers.described(_METADATA, 404, 406)}
-_RENDERED: dict[str, Any] = {"responses": answers.described("(bytes)", 404, 406, kind="image/png")}
 
 
 @router.get(_STUDY, **_FILES)
@@ -79,7 +77,7 @@ async def retrieve_frames(
 ) -> Response:
     """Retrieve frames as they are stored: `1`, or `1,2,5`."""
     wanted, takes = numbers(frames), media.wanted(request)
-    (held,) = await _held(request, runtime, study, series, instance)
+    (held,) = await rights.held(request, runtime, study, series, instance)
     path, url = runtime.spool.path(held.spool_key), held.url(answers.root_of(request))
     return await asyncio.to_thread(pictures.frame_list, path, wanted, takes, url)
 
@@ -90,36 +88,19 @@ async def retrieve_bulk_data(
 ) -> Response:
     """Retrieve a value that the metadata names by its URI."""
     takes = media.wanted(request)
-    (held,) = await _held(request, runtime, study, series, instance)
+    (held,) = await rights.held(request, runtime, study, series, instance)
     path, url = runtime.spool.path(held.spool_key), held.url(answers.root_of(request))
     return await asyncio.to_thread(pictures.bulk, path, where, takes, url)
 
 
-@router.get(_INSTANCE + "/rendered", **_RENDERED)
-async def retrieve_rendered(
-    study: str, series: str, instance: str, request: Request, runtime: RuntimeDep
-) -> Response:
-    """Refused: images are not rendered here. Viewers render frames themselves."""
-    await _held(request, runtime, study, series, instance)
-    raise media.not_acceptable("Images are not rendered here: ask for frames.")
-
-
-async def _held(request: Request, runtime: RuntimeDep, *uids: str) -> list[Held]:
-    async with runtime.ledger.reading() as connection:
-        seen = await rights.seen(request, runtime, connection)
-        held = await find(connection, seen, *uids)
-    await rights.note(request, runtime, {one.study_id for one in held})
-    return held
-
-
 async def _files(request: Request, runtime: RuntimeDep, *uids: str) -> Response:
     takes, root = media.wanted(request), answers.root_of(request)
-    return await instances(runtime.spool, await _held(request, runtime, *uids), takes, root)
+    return await instances(runtime.spool, await rights.held(request, runtime, *uids), takes, root)
 
 
 async def _metadata(request: Request, runtime: RuntimeDep, *uids: str) -> Response:
     kind, root = answers.kind_of(request), answers.root_of(request)
-    held = await _held(request, runtime, *uids)
+    held = await rights.held(request, runtime, *uids)
 
     def described() -> Iterator[Json]:
         for one in held:

@@ -3,6 +3,7 @@
 from fastapi import Request
 from sqlalchemy import ColumnElement, and_
 
+from services.api.dicomweb.holding import Held, find
 from services.api.dicomweb.matching import is_shown
 from services.api.rights.person import Person
 from services.api.rights.studies import note_shown, seen_by
@@ -13,6 +14,20 @@ from shared.runtime import Runtime
 async def seen(request: Request, runtime: Runtime, connection: Connection) -> ColumnElement[bool]:
     """What holds for the studies that may be seen: as over the REST API, and not withdrawn."""
     return and_(is_shown(), await seen_by(_person(request), connection, runtime))
+
+
+async def held(request: Request, runtime: Runtime, *uids: str) -> list[Held]:
+    """The instances of a study, a series, or one, for who asks; a 404 problem where there are none.
+
+    Parameters
+    ----------
+    uids
+        Of the study, and of the series and the instance where only these are asked for.
+    """
+    async with runtime.ledger.reading() as connection:
+        found = await find(connection, await seen(request, runtime, connection), *uids)
+    await note(request, runtime, {one.study_id for one in found})
+    return found
 
 
 async def note(request: Request, runtime: Runtime, study_ids: set[int]) -> None:

@@ -85,6 +85,7 @@ NEEDS: dict[str, Need] = {
     "read_study": _STUDY,
     "list_series": _STUDY,
     "read_series": _STUDY,
+    "read_preview": _STUDY,
     # Transfers and recalls
     "list_transfers": _VIEW,
     "request_transfer": _ASSIGN,
@@ -163,6 +164,11 @@ NEEDS: dict[str, Need] = {
     "retrieve_frames": _IDENTIFY,
     "retrieve_bulk_data": _IDENTIFY,
     "retrieve_rendered": _IDENTIFY,
+    "retrieve_rendered_frames": _IDENTIFY,
+    "retrieve_study_thumbnail": _IDENTIFY,
+    "retrieve_series_thumbnail": _IDENTIFY,
+    "retrieve_instance_thumbnail": _IDENTIFY,
+    "retrieve_frame_thumbnail": _IDENTIFY,
     # Pages
     "show_sign_in": _PUBLIC,
     "sign_in": _NOBODY,

@@ -1,0 +1,1 @@
+"""Images of instances for pages and viewers, drawn here."""
