@@ -69,6 +69,43 @@ def up(
 app.command("deidentify", cls=command.Command)(command.deidentify)
 
 
+account = typer.Typer(help="People who sign in, entered on this machine.", no_args_is_help=True)
+app.add_typer(account, name="account")
+_Data = Annotated[
+    Path | None, typer.Option(help="Folder of `sluse up`; otherwise the settings' database.")
+]
+_Password = Annotated[
+    str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, envvar="PASSWORD")
+]
+
+
+@account.command("add")
+def add_account(
+    username: str,
+    password: _Password,
+    name: Annotated[str, typer.Option(help="What the person is called.")] = "",
+    administrator: Annotated[bool, typer.Option(help="May administer Sluse.")] = False,
+    operator: Annotated[bool, typer.Option(help="Sees to it that Sluse runs.")] = False,
+    data: _Data = None,
+) -> None:
+    """Enter a person. The first one is an administrator; from then on everybody signs in."""
+    from services import accounts
+    from shared.people import SystemRole
+
+    role = SystemRole.OPERATOR if operator else SystemRole.NONE
+    accounts.add(
+        username, name, password, SystemRole.ADMINISTRATOR if administrator else role, data
+    )
+
+
+@account.command("password")
+def give_password(username: str, password: _Password, data: _Data = None) -> None:
+    """Give a person another password; their sessions end."""
+    from services import accounts
+
+    accounts.give_password(username, password, data)
+
+
 @app.command("migrate")
 def migrate() -> None:
     """Bring the database's schema up to date."""

@@ -1,6 +1,11 @@
 """Accounts, roles and rights: who sees and does what, over REST, DICOMweb and the pages."""
 
+import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -445,3 +450,50 @@ async def test_who_did_it_is_in_the_audit(world: World) -> None:
         if one.action == Action.TRANSFER_REQUESTED
     ]  # fmt: skip
     assert requested == ["owner (engine)"]
+
+
+async def test_the_first_administrator_enters_themselves_on_the_page(any_runtime: Runtime) -> None:
+    made = World(any_runtime)
+    client = made.client()
+    assert "/first-account" in (await client.get("/")).text
+    form = {"username": "Kari", "name": "Kari <b>N</b>", "password": PASSWORD, "again": PASSWORD}
+    for wrong, says in (
+        ({"again": "x"}, "not the same"), ({"password": "short", "again": "short"}, "12 to 256"),
+        ({"username": "a b"}, "letters, digits"),
+    ):  # fmt: skip
+        answer = await client.post("/first-account", data=form | wrong)
+        assert answer.status_code == 422 and says in answer.text
+        assert "&lt;b&gt;" in answer.text and "<b>N" not in answer.text
+    answer = await client.post("/first-account", data=form)
+    assert answer.headers["location"] == "/sign-in"
+    assert (await client.get("/first-account")).status_code == 401
+    signed_in = await made.signed_in("kari")
+    assert "Kari &lt;b&gt;" in (await signed_in.get("/")).text
+
+
+async def test_accounts_from_the_command_line(runtime: Runtime) -> None:
+    """As in a container, where the page can't be reached from the machine itself."""
+    knobs = {
+        name: value for name, value in os.environ.items() if not name.startswith("SLUSE_")
+    } | {"SLUSE_DATABASE_URL": runtime.settings.database_url.get_secret_value()}  # fmt: skip
+
+    def sluse(*arguments: str, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [Path(sys.executable).with_name("sluse"), "account", *arguments],
+            env=knobs | {"PASSWORD": password}, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+    refused = await asyncio.to_thread(sluse, "add", "kari")
+    assert refused.returncode == 1 and "an administrator's" in refused.stderr
+    short = await asyncio.to_thread(sluse, "add", "kari", "--administrator", password="short")
+    assert short.returncode == 1 and "12 to 256 characters" in short.stderr
+    made = await asyncio.to_thread(sluse, "add", "kari", "--administrator", "--name", "Kari")
+    assert (made.returncode, made.stdout) == (0, "kari may sign in.\n"), made.stderr
+    world = World(runtime)
+    await world.signed_in("kari")
+    changed = await asyncio.to_thread(sluse, "password", "kari", password="another one here")
+    assert changed.returncode == 0, changed.stderr
+    await world.signed_in("kari", "another one here")
+    unknown = await asyncio.to_thread(sluse, "password", "nobody")
+    assert (unknown.returncode, unknown.stderr) == (1, "There is no account nobody.\n")
+    assert [one.actor for one in await rows(runtime, AuditEvent)][:1] == ["command line"]

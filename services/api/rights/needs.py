@@ -173,6 +173,8 @@ NEEDS: dict[str, Need] = {
     "show_sign_in": _PUBLIC,
     "sign_in": _NOBODY,
     "sign_out": _PUBLIC,
+    "show_first_account": _ADMINISTER,
+    "create_first_account": _ADMINISTER,
     "overview": _SIGNED_IN,
     "list_rules": _IDENTIFY,
     "show_rule": Need(Where.RULE, Right.IDENTIFY),

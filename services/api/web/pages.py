@@ -8,16 +8,24 @@ from services.api.rights.deciding import SignInError
 from services.api.web.overview import overview
 from services.api.web.rules import apply_rule, list_rules, show_rule
 from services.api.web.senders import allow_sender, show_senders
-from services.api.web.sign_in import show_sign_in, sign_in, sign_out
+from services.api.web.sign_in import (
+    create_first_account,
+    show_first_account,
+    show_sign_in,
+    sign_in,
+    sign_out,
+)
 from services.api.web.templating import HERE
 
 _PAGES = (
     ("/", overview), ("/rules", list_rules), ("/rules/{rule_id}", show_rule),
     ("/senders", show_senders), ("/sign-in", show_sign_in),
+    ("/first-account", show_first_account),
 )  # fmt: skip
 _BUTTONS = (
     ("/rules/{rule_id}/apply", apply_rule), ("/senders/{refusal_id}/allow", allow_sender),
     ("/sign-in", sign_in), ("/sign-out", sign_out),
+    ("/first-account", create_first_account),
 )  # fmt: skip
 
 

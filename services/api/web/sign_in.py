@@ -5,15 +5,20 @@ from urllib.parse import unquote
 
 from fastapi import Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import SecretStr, ValidationError
 from starlette.responses import Response
 
+from services.api.accounts import service as accounts
 from services.api.accounts import sessions
+from services.api.accounts.schemas import AccountCreate
 from services.api.accounts.signing_in import NotSignedInError
 from services.api.accounts.signing_in import sign_in as check
 from services.api.dependencies import RuntimeDep
+from services.api.problems import ProblemError, rule_broken
 from services.api.rights.deciding import signer_of
 from services.api.web.templating import templates
 from shared.ledger.auditing import Action, audit
+from shared.people import SystemRole
 
 _Text = Annotated[str, Form(max_length=256)]
 
@@ -57,6 +62,49 @@ async def sign_out(request: Request, runtime: RuntimeDep) -> RedirectResponse:
     answer = RedirectResponse("/sign-in", status_code=303)
     sessions.take(answer)
     return answer
+
+
+async def show_first_account(request: Request) -> Response:
+    """Where the first administrator enters themselves."""
+    return _first(request)
+
+
+async def create_first_account(
+    request: Request,
+    runtime: RuntimeDep,
+    username: _Text = "",
+    name: _Text = "",
+    password: _Text = "",
+    again: _Text = "",
+) -> Response:
+    """Enter the first administrator, and have everybody sign in from now on."""
+    try:
+        if password != again:
+            raise rule_broken("again", "The two passwords are not the same.")
+        body = AccountCreate(
+            username=username,
+            name=name,
+            password=SecretStr(password),
+            system_role=SystemRole.ADMINISTRATOR,
+        )
+        async with runtime.ledger.session() as session:
+            await accounts.create(session, body)
+    except ValidationError as error:
+        text = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        if error.errors()[0]["loc"] == ("username",):
+            text = "A user name has letters, digits, dots and dashes"
+        return _first(request, username, name, f"{text[:1].upper()}{text[1:]}.")
+    except ProblemError as error:
+        return _first(request, username, name, error.problem.errors[0].message)
+    return RedirectResponse("/sign-in", status_code=303)
+
+
+def _first(
+    request: Request, username: str = "", name: str = "", complaint: str = ""
+) -> HTMLResponse:
+    context = {"username": username, "name": name, "complaint": complaint}
+    status = 422 if complaint else 200
+    return templates.TemplateResponse(request, "first-account.html", context, status_code=status)
 
 
 def _form(
