@@ -220,6 +220,23 @@ class Settings(BaseSettings):
         "(|(sAMAccountName={username})(uid={username}))", description="Which one signs in."
     )
     ldap_groups: str = Field("", description="Where groups are; empty: those of `memberOf` only.")
+
+    # The identity provider
+    oidc_issuer: str | None = Field(
+        None,
+        pattern=r"^https?://[!-~]+$",
+        description="OpenID Connect provider that signs people in (`https://id.hospital.local`).",
+    )
+    oidc_client_id: str = Field("", description="What Sluse is called there.")
+    oidc_client_secret: SecretStr = Field(SecretStr(""), description="What it is known by.")
+    oidc_ca: Path | None = Field(
+        None, description="PEM file: authorities of its certificate; those of the system otherwise."
+    )
+    oidc_scope: str = Field("openid profile", description="What is asked for.")
+    oidc_username_claim: str = Field(
+        "preferred_username", description="Which claim is the user name."
+    )
+    oidc_groups_claim: str = Field("groups", description="Which claim names the groups.")
     http_port: Port = Field(8080, description="Port of the web page and REST API; 0: a free one.")
     stow_max_instance: int = Field(
         8 << 30, ge=1, description="Longest instance that STOW-RS takes, bytes."

@@ -73,7 +73,7 @@ def create_app(runtime: Runtime) -> FastAPI:
         dependencies=[Depends(decide)],
     )  # fmt: skip
     app.state.runtime = runtime
-    app.state.signer, app.state.has_accounts = None, False
+    app.state.signer, app.state.provider, app.state.has_accounts = None, None, False
     app.state.drawing = drawing_of(runtime)
     problems.install(app)
     api = APIRouter(prefix="/api/v1", responses=problems.responses(503))

@@ -124,7 +124,7 @@ async def test_every_route_says_what_it_asks_for(runtime: Runtime) -> None:
     public = {name for name, need in NEEDS.items() if need.where is Where.PUBLIC}
     assert public == {
         "alive", "ready", "read_metrics", "show_sign_in", "sign_in", "sign_out",
-        "custom_swagger_ui_html", "swagger_ui_redirect",
+        "custom_swagger_ui_html", "swagger_ui_redirect", "leave_to_sign_in", "come_back_signed_in",
     }  # fmt: skip
 
 

@@ -90,11 +90,38 @@ async def _check(runtime: Runtime, account: Any, username: str, password: str) -
     if found is None or (account is not None and not account.enabled):
         return None
     async with runtime.ledger.transaction() as connection:
-        return await _welcome(connection, account, username, found)
+        return await _welcome(connection, account, username, found, Source.LDAP)
 
 
-async def _welcome(connection: Connection, account: Any, username: str, found: Found) -> int:
-    """Note what the directory says of a person; the account's id."""
+async def sign_in_as(runtime: Runtime, username: str, found: Found) -> str:
+    """Sign somebody in for whom the identity provider vouches; the secret of the new session.
+
+    Raises
+    ------
+    NotSignedInError
+        It is not to be.
+    """
+    username = username.strip().casefold()
+    if not username.isprintable() or not 0 < len(username) <= 64:
+        raise NotSignedInError("The identity provider does not say what your user name is.", 403)
+    async with runtime.ledger.transaction() as connection:
+        account = (
+            await connection.execute(select(_account).where(_account.c.username == username))
+        ).first()
+        if account is not None and (account.source != Source.OIDC or not account.enabled):
+            raise NotSignedInError(
+                "There is an account of this name that you can't sign in to in this way.", 403
+            )
+        account_id = await _welcome(connection, account, username, found, Source.OIDC)
+        secret = await sessions.begin(connection, account_id)
+        await audit(connection, Action.SIGNED_IN, actor=username, account=account_id)
+    return secret
+
+
+async def _welcome(
+    connection: Connection, account: Any, username: str, found: Found, source: Source
+) -> int:
+    """Note what the directory, or the provider, says of a person; the account's id."""
     if account is not None and account.subject not in (None, found.subject):
         # The name was given to somebody else: what the first one may do is not theirs.
         log.warning("a user name belongs to another person now", account=account.id)
@@ -103,7 +130,7 @@ async def _welcome(connection: Connection, account: Any, username: str, found: F
     if account is None and system_role is SystemRole.NONE and not projects:
         raise NotSignedInError(NO_ROLE, 403)
     values = {
-        "name": found.name, "source": Source.LDAP, "subject": found.subject,
+        "name": found.name, "source": source, "subject": found.subject,
         "directory_role": system_role,
     }  # fmt: skip
     if account is None:

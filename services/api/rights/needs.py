@@ -172,6 +172,8 @@ NEEDS: dict[str, Need] = {
     # Pages
     "show_sign_in": _PUBLIC,
     "sign_in": _NOBODY,
+    "leave_to_sign_in": _NOBODY,
+    "come_back_signed_in": _NOBODY,
     "sign_out": _PUBLIC,
     "show_first_account": _ADMINISTER,
     "create_first_account": _ADMINISTER,

@@ -15,12 +15,14 @@ from services.api.web.sign_in import (
     sign_in,
     sign_out,
 )
+from services.api.web.sign_in_elsewhere import come_back_signed_in, leave_to_sign_in
 from services.api.web.templating import HERE
 
 _PAGES = (
     ("/", overview), ("/rules", list_rules), ("/rules/{rule_id}", show_rule),
     ("/senders", show_senders), ("/sign-in", show_sign_in),
-    ("/first-account", show_first_account),
+    ("/first-account", show_first_account), ("/sign-in/elsewhere", leave_to_sign_in),
+    ("/sign-in/done", come_back_signed_in),
 )  # fmt: skip
 _BUTTONS = (
     ("/rules/{rule_id}/apply", apply_rule), ("/senders/{refusal_id}/allow", allow_sender),

@@ -19,6 +19,7 @@ from services.api.rights.deciding import signer_of
 from services.api.web.templating import templates
 from shared.ledger.auditing import Action, audit
 from shared.people import SystemRole
+from shared.runtime import Runtime
 
 _Text = Annotated[str, Form(max_length=256)]
 
@@ -26,8 +27,8 @@ _Text = Annotated[str, Form(max_length=256)]
 async def show_sign_in(request: Request, next: str = "/") -> Response:
     """The form."""
     if request.state.person is not None:
-        return RedirectResponse(_local(next), status_code=303)
-    return _form(request, next)
+        return RedirectResponse(local(next), status_code=303)
+    return sign_in_form(request, next)
 
 
 async def sign_in(
@@ -42,11 +43,10 @@ async def sign_in(
     try:
         secret = await check(runtime, username, password, address)
     except NotSignedInError as error:
-        return _form(request, next, username, str(error), error.status)
+        return sign_in_form(request, next, username, str(error), error.status)
     signer = await signer_of(request)
-    answer = RedirectResponse(_local(next), status_code=303)
-    secure = runtime.settings.https or request.url.scheme == "https"
-    sessions.give(answer, signer.sign(secret), secure=secure)
+    answer = RedirectResponse(local(next), status_code=303)
+    sessions.give(answer, signer.sign(secret), secure=is_secure(request, runtime))
     return answer
 
 
@@ -107,14 +107,23 @@ def _first(
     return templates.TemplateResponse(request, "first-account.html", context, status_code=status)
 
 
-def _form(
+def sign_in_form(
     request: Request, target: str, username: str = "", complaint: str = "", status: int = 200
 ) -> HTMLResponse:
-    context = {"next": target, "username": username, "complaint": complaint}
+    """The form, with what is wrong."""
+    elsewhere = request.app.state.runtime.settings.oidc_issuer is not None
+    context = {
+        "next": target, "username": username, "complaint": complaint, "elsewhere": elsewhere
+    }  # fmt: skip
     return templates.TemplateResponse(request, "sign-in.html", context, status_code=status)
 
 
-def _local(target: str) -> str:
+def is_secure(request: Request, runtime: Runtime) -> bool:
+    """Whether the browser speaks HTTPS, maybe to a proxy."""
+    return runtime.settings.https or request.url.scheme == "https"
+
+
+def local(target: str) -> str:
     """A page of ours: nobody is sent elsewhere after signing in."""
     target = unquote(target)
     plain = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
