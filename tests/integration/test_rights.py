@@ -125,6 +125,7 @@ async def test_every_route_says_what_it_asks_for(runtime: Runtime) -> None:
     assert public == {
         "alive", "ready", "read_metrics", "show_sign_in", "sign_in", "sign_out",
         "custom_swagger_ui_html", "swagger_ui_redirect", "leave_to_sign_in", "come_back_signed_in",
+        "choose_language",
     }  # fmt: skip
 
 
@@ -497,3 +498,22 @@ async def test_accounts_from_the_command_line(runtime: Runtime) -> None:
     unknown = await asyncio.to_thread(sluse, "password", "nobody")
     assert (unknown.returncode, unknown.stderr) == (1, "There is no account nobody.\n")
     assert [one.actor for one in await rows(runtime, AuditEvent)][:1] == ["command line"]
+
+
+async def test_the_pages_speak_the_persons_language(world: World) -> None:
+    client = world.client(**{"accept-language": "nb-NO"})
+    page = await client.get("/sign-in")
+    assert '<html lang="nb">' in page.text and "Logg inn" in page.text
+    wrong = await client.post("/sign-in", data={"username": "viewer", "password": "x"})
+    assert "Brukernavnet og passordet passer ikke sammen." in wrong.text
+    viewer = await world.signed_in("viewer")
+    assert "Overview" in (await viewer.get("/")).text
+    form = {"form_token": await form_token(viewer), "language": "nb", "next": "/"}
+    assert (await viewer.post("/language", data=form)).headers["location"] == "/"
+    assert "Oversikt" in (await viewer.get("/")).text
+    viewer.cookies.delete("sluse_language")
+    assert "Oversikt" in (await viewer.get("/")).text, "the account knows it"
+    assert (await Api(viewer)("GET", "/account", 200))["language"] == "nb"
+    anybody = world.client()
+    await anybody.post("/language", data={"language": "xx"})
+    assert "Sign in" in (await anybody.get("/sign-in")).text

@@ -24,6 +24,8 @@ _WHY = {
     "local-limit-exceeded": "Too many associations were open. It may try again.",
 }
 _OTHERWISE = "Its association request breaks the DICOM standard."
+WORDS = (*_WHY.values(), _OTHERWISE)
+"""What is said of refusals."""
 
 
 async def list_page(connection: Connection, limit: int, after: int | None) -> Page[RefusalRead]:

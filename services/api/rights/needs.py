@@ -175,6 +175,7 @@ NEEDS: dict[str, Need] = {
     "leave_to_sign_in": _NOBODY,
     "come_back_signed_in": _NOBODY,
     "sign_out": _PUBLIC,
+    "choose_language": _PUBLIC,
     "show_first_account": _ADMINISTER,
     "create_first_account": _ADMINISTER,
     "overview": _SIGNED_IN,

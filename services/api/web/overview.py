@@ -8,6 +8,7 @@ from services.api.pipeline import service as pipeline
 from services.api.rights.deciding import PersonDep
 from services.api.transfers import service as transfers
 from services.api.web.templating import templates
+from services.api.web.words import TROUBLES
 from shared.ledger.states import TransferState
 from shared.people import Right
 
@@ -38,6 +39,7 @@ async def overview(request: Request, person: PersonDep, runtime: RuntimeDep) -> 
             "attention": attention.items,
             "recent": recent.items,
             "recent_total": sum(figures.transfers.values()),
+            "troubles": TROUBLES,
             "ae_title": runtime.settings.ae_title,
             "dicom_port": runtime.settings.dicom_port,
         },

@@ -9,6 +9,7 @@ from services.api.web.overview import overview
 from services.api.web.rules import apply_rule, list_rules, show_rule
 from services.api.web.senders import allow_sender, show_senders
 from services.api.web.sign_in import (
+    choose_language,
     create_first_account,
     show_first_account,
     show_sign_in,
@@ -27,7 +28,7 @@ _PAGES = (
 _BUTTONS = (
     ("/rules/{rule_id}/apply", apply_rule), ("/senders/{refusal_id}/allow", allow_sender),
     ("/sign-in", sign_in), ("/sign-out", sign_out),
-    ("/first-account", create_first_account),
+    ("/first-account", create_first_account), ("/language", choose_language),
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from services.api.paging import Page
 from services.api.rights.deciding import PersonDep
 from services.api.routing_rules import service as rules
 from services.api.routing_rules.applying import apply_whole
-from services.api.routing_rules.schemas import RoutingRuleRead, Tried
+from services.api.routing_rules.schemas import Tried
 from services.api.routing_rules.trying import try_rule
 from services.api.web.templating import templates
 from shared.people import Right
@@ -56,20 +56,3 @@ async def apply_rule(rule_id: PathId, runtime: RuntimeDep) -> RedirectResponse:
     return RedirectResponse(
         f"/rules/{rule_id}?taken={applied.taken}&refused={applied.refused}", status_code=303
     )
-
-
-def _in_words(rule: RoutingRuleRead) -> str:
-    """What a rule asks for, as a person reads it."""
-    titles = [("sent to", rule.called_aet), ("sent by", rule.calling_aet)]
-    patterns = [
-        ("the patient id begins like", rule.patient_id_pattern),
-        ("the patient's name begins like", rule.patient_name_pattern),
-    ]
-    either = [
-        " or ".join(f"{words} {value}" for words, value in some if value)
-        for some in (titles, patterns)
-    ]
-    return ", and ".join(either)
-
-
-templates.env.filters["in_words"] = _in_words

@@ -16,6 +16,7 @@ from services.api.accounts.signing_in import sign_in as check
 from services.api.dependencies import RuntimeDep
 from services.api.problems import ProblemError, rule_broken
 from services.api.rights.deciding import signer_of
+from services.api.web.languages import COOKIE, LANGUAGES
 from services.api.web.templating import templates
 from shared.ledger.auditing import Action, audit
 from shared.people import SystemRole
@@ -47,6 +48,25 @@ async def sign_in(
     signer = await signer_of(request)
     answer = RedirectResponse(local(next), status_code=303)
     sessions.give(answer, signer.sign(secret), secure=is_secure(request, runtime))
+    return answer
+
+
+async def choose_language(
+    request: Request,
+    runtime: RuntimeDep,
+    language: Annotated[str, Form(max_length=8)] = "",
+    next: Annotated[str, Form(max_length=2000)] = "/",
+) -> RedirectResponse:
+    """Speak another language from now on, in this browser and to this person."""
+    answer = RedirectResponse(local(next), status_code=303)
+    person = request.state.person
+    if language in LANGUAGES:
+        answer.set_cookie(COOKIE, language, max_age=365 * 86400, httponly=True, samesite="lax")
+        if person is not None and person.account_id is not None:
+            async with runtime.ledger.session() as session:
+                account = await accounts.get(session, person.account_id)
+                account.language = language
+                session.add(account)
     return answer
 
 

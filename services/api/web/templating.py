@@ -8,6 +8,7 @@ from fastapi import Request
 from fastapi.templating import Jinja2Templates
 
 from services.api.rights.person import Person
+from services.api.web.languages import LANGUAGES, install, language_of
 from shared.people import Right
 
 HERE = Path(__file__).parent
@@ -19,10 +20,17 @@ def _who(request: Request) -> dict[str, Any]:
     signer, token = request.app.state.signer, ""
     if person is not None and person.by_cookie and signer is not None:
         token = signer.form_token(signer.secret_of(request) or "")
-    return {"person": person, "form_token": token, "Right": Right}
+    return {
+        "person": person,
+        "form_token": token,
+        "Right": Right,
+        "language": language_of(request),
+        "languages": LANGUAGES,
+    }
 
 
 templates = Jinja2Templates(directory=HERE / "templates", context_processors=[_who])
+install(templates.env)
 
 
 def _local_time(moment: datetime) -> str:

@@ -1,0 +1,87 @@
+"""The languages of the pages: English stands in place, others in catalogues (gettext)."""
+
+from functools import cache
+from gettext import NullTranslations
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from babel import Locale
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from babel.support import Translations
+from jinja2 import Environment, pass_context
+from jinja2.runtime import Context
+from starlette.requests import Request
+
+CATALOGUES = Path(__file__).parent / "catalogues"
+LANGUAGES = {"en": "English", "nb": "Norsk (bokmål)"}
+COOKIE = "sluse_language"
+_SAME = {"no": "nb", "nn": "nb"}  # what browsers send of people who read bokmål
+
+
+def language_of(request: Request) -> str:
+    """The language for whoever sends a request: the account's, the cookie's, or the browser's."""
+    person = getattr(request.state, "person", None)
+    for wanted in (person and person.language, request.cookies.get(COOKIE)):
+        if wanted in LANGUAGES:
+            return str(wanted)
+    accepted = []
+    for part in request.headers.get("accept-language", "")[:500].split(","):
+        name, _, weight = part.strip().partition(";q=")
+        try:
+            accepted.append((float(weight or 1), name.split("-")[0].lower()))
+        except ValueError:
+            continue
+    for _, name in sorted(accepted, key=lambda one: -one[0]):
+        known = _SAME.get(name, name)
+        if known in LANGUAGES:
+            return known
+    return "en"
+
+
+@cache
+def texts(language: str) -> NullTranslations:
+    """The catalogue of a language; English has none."""
+    path = CATALOGUES / f"{language}.po"
+    if language not in LANGUAGES or not path.exists():
+        return NullTranslations()
+    with path.open("rb") as file:
+        catalogue = read_po(file, locale=language)
+    compiled = BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return Translations(compiled)
+
+
+def install(environment: Environment) -> None:
+    """Have templates speak the language of their context's `language`."""
+    environment.add_extension("jinja2.ext.i18n")
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.install_gettext_callables(  # type: ignore[attr-defined]
+        _gettext, _ngettext, newstyle=True
+    )
+    environment.filters["number"] = _number
+    environment.filters["translated"] = _translated
+
+
+@pass_context
+def _gettext(context: Context, text: str) -> str:
+    return texts(context.get("language", "en")).gettext(text)
+
+
+@pass_context
+def _ngettext(context: Context, one: str, many: str, number: int) -> str:
+    return texts(context.get("language", "en")).ngettext(one, many, number)
+
+
+@pass_context
+def _translated(context: Context, text: str) -> str:
+    """A text from elsewhere: unlike those in templates it is escaped, and holds no placeholders."""
+    return texts(context.get("language", "en")).gettext(text)
+
+
+@pass_context
+def _number(context: Context, value: Any) -> str:
+    return format_decimal(value, locale=Locale.parse(context.get("language", "en")))
