@@ -13,6 +13,7 @@ from shared.ledger.tables.images import (
     Study,
     StudyAssociation,
 )
+from shared.ledger.tables.imports import Import, ImportFile, ImportItem, ImportStudy
 from shared.ledger.tables.network import Commitment, Inquiry, Peer, Refusal
 from shared.ledger.tables.projects import (
     Coupling,
@@ -45,6 +46,10 @@ __all__ = [
     "Delivery",
     "Destination",
     "Finding",
+    "Import",
+    "ImportFile",
+    "ImportItem",
+    "ImportStudy",
     "Inquiry",
     "Instance",
     "Participant",
