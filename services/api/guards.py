@@ -1,6 +1,7 @@
 """Keeps out of the application what must not come in: foreign hosts and sites, endless bodies."""
 
 import math
+import re
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,6 +13,7 @@ from services.api.problems import Problem, answer
 MAX_BODY = 1 << 20  # bytes; requests are short texts
 DICOMWEB = "/dicom-web"
 MAX_LIST = 10 << 20  # bytes; coupling lists
+_CHUNK = re.compile(r"/api/v1/imports/[0-9]+/files/[0-9]+")
 # Without accounts, whoever can make a browser on this machine send a request could read names:
 # a page elsewhere whose host name points here (DNS rebinding), or a form on it.
 _HOSTS = ("127.0.0.1", "localhost")
@@ -62,6 +64,8 @@ def _longest(path: str) -> float:
     """Most bytes of a request's body."""
     if path.startswith(DICOMWEB + "/"):
         return math.inf  # images: `services.api.dicomweb` has its own limits
+    if _CHUNK.fullmatch(path):
+        return math.inf  # pieces of files: so has `services.api.imports`
     return MAX_LIST if path.endswith("/coupling-list") else MAX_BODY
 
 

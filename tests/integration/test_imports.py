@@ -1,0 +1,363 @@
+"""Imports from the first file to the transfer: CDs, folders and ZIPs."""
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from demo.phantoms import Maker
+from services.api.imports.worker import Worker
+from shared.admission import Way
+from shared.ledger.states import ImportState
+from shared.ledger.tables import (
+    Association,
+    AuditEvent,
+    Delivery,
+    Import,
+    ImportFile,
+    ImportItem,
+    ImportStudy,
+    Instance,
+    Participant,
+    Study,
+    Transfer,
+    core,
+)
+from shared.runtime import Runtime
+from tests.helpers import part10, rows
+from tests.importing import (
+    Uploader,
+    bring_all,
+    catalogue,
+    cd,
+    read_all,
+    staged,
+    zipped,
+)
+from tests.integration.test_api_fixtures import PROJECT, TRANSFER, Api, receive
+
+pytest_plugins = ["tests.integration.test_api_fixtures"]
+
+
+@pytest.fixture
+def up(client: httpx.AsyncClient) -> Uploader:
+    return Uploader(client)
+
+
+def uid(images: list[Any]) -> str:
+    return str(images[0].StudyInstanceUID)
+
+
+async def reviewed(
+    runtime: Runtime, api: Api, up: Uploader, files: dict[str, bytes], **body: Any
+) -> tuple[int, Any]:
+    """An import in review, and the review."""
+    import_id = await up.begin(**body)
+    await up.upload(import_id, files)
+    await up.finish(import_id)
+    await read_all(runtime)
+    return import_id, await api("GET", f"/imports/{import_id}/review", 200)
+
+
+def codes(part: Any) -> set[str]:
+    return {one["code"] for one in part["warnings"]}
+
+
+async def test_a_cd_comes_into_the_project(
+    any_runtime: Runtime, api: Api, up: Uploader, tmp_path: Path
+) -> None:
+    await api("POST", "/projects", 201, PROJECT)
+    ct, mr = Maker(1, size=16).ct(3).instances, Maker(2, size=16).mr(2).instances
+    files = cd(tmp_path / "cd", [*ct, *mr])
+    import_id, review = await reviewed(any_runtime, api, up, files, note="CD from Bergen")
+    read = await api("GET", f"/imports/{import_id}", 200)
+    assert (read["state"], read["note"]) == ("review", "CD from Bergen")
+    assert read["progress"]["files_read"] == len(files)
+    assert read["progress"]["bytes_received"] == sum(map(len, files.values()))
+    assert read["found"] == review["found"]
+    assert review["found"] == {
+        "images": len(ct) + len(mr), "duplicates": 0, "ignored": 3, "listings": 1, "missing": 0,
+        "unreadable": 0, "refused": 0,
+    }  # fmt: skip
+    by_uid = {one["study_instance_uid"]: one for one in review["studies"]}
+    found = by_uid[uid(ct)]
+    assert (found["patient_name"], found["patient_id"]) == (
+        str(ct[0].PatientName), ct[0].PatientID,
+    )  # fmt: skip
+    assert (found["modalities"], found["images"], found["series"]) == (["CT"], 3, 1)
+    assert (found["study_date"], found["study_id"]) == (ct[0].StudyDate, None)
+    assert codes(review) == {"several-patients"} and not codes(found)
+    chosen = {"studies": [uid(ct)], "participant": "BICAM_001", "event": "v1", "site": "Førde"}
+    accepted = await api("POST", f"/imports/{import_id}/accept", 202, chosen)
+    assert accepted["state"] == "bringing"
+    await bring_all(any_runtime)
+    await catalogue(any_runtime)
+    done = await api("GET", f"/imports/{import_id}", 200)
+    (transfer,) = await rows(any_runtime, Transfer)
+    (study,) = await rows(any_runtime, Study)
+    assert done["state"] == "accepted" and done["quarantined"] == 0
+    assert done["studies"] == [
+        {"study_instance_uid": uid(ct), "study_id": study.id, "transfer_id": transfer.id,
+         "refusal": None}
+    ]  # fmt: skip
+    assert done["found"] == review["found"] and done["progress"] == read["progress"]
+    assert (transfer.requested_by, transfer.event, transfer.site) == (Way.IMPORT, "v1", "Førde")
+    (participant,) = await rows(any_runtime, Participant)
+    assert participant.pseudonym == "BICAM_001"
+    assert len(await rows(any_runtime, Delivery, transfer_id=transfer.id)) == 3
+    (sender,) = await rows(any_runtime, Association)
+    assert (sender.calling_aet, sender.called_aet, sender.completed) == ("IMPORT", "SLUSE", True)
+    await nothing_is_left(any_runtime)
+    assert any_runtime.spool.waiting_associations() == []
+
+
+async def nothing_is_left(runtime: Runtime) -> None:
+    """Neither on the disk nor of names in the ledger."""
+    assert staged(runtime) == []
+    assert await rows(runtime, ImportFile) == await rows(runtime, ImportItem) == []
+    for one in await rows(runtime, ImportStudy):
+        assert not (one.patient_id or one.patient_name or one.patient_birth_date)
+        assert not (one.accession_number or one.study_description or one.study_date)
+
+
+async def test_sluse_chooses_the_participant_of_each_patient(
+    any_runtime: Runtime, api: Api, up: Uploader
+) -> None:
+    await api("POST", "/projects", 201, PROJECT | {"participant_pattern": "BICAM_{n:3}"})
+    one, two = Maker(1, size=16).ct(1).instances, Maker(2, size=16).ct(2).instances
+    files = {f"a/{n}": part10(image) for n, image in enumerate([*one, *two])}
+    import_id, _ = await reviewed(any_runtime, api, up, files)
+    body = {"studies": [uid(one), uid(two)], "event": "v1"}
+    await api("POST", f"/imports/{import_id}/accept", 202, body)
+    await bring_all(any_runtime)
+    await catalogue(any_runtime)
+    found = {one.pseudonym for one in await rows(any_runtime, Participant)}
+    assert found == {"BICAM_001", "BICAM_002"}
+    assert len(await rows(any_runtime, Delivery)) == 3
+
+
+async def test_a_zip_is_unpacked_and_its_duplicates_are_taken_once(
+    any_runtime: Runtime, api: Api, up: Uploader
+) -> None:
+    await api("POST", "/projects", 201, PROJECT)
+    images = Maker(1, size=16).ct(3).instances
+    whole = [part10(one) for one in images]
+    files = {
+        "export.zip": zipped({"p/1.dcm": whole[0], "p/2": whole[1], "p/readme.txt": b"hello",
+                              "p/again": whole[0], "p/": b""}),
+        "beside/3.dcm": whole[2],
+        "beside/2 copy.dcm": whole[1],
+        "beside/empty": b"",
+    }  # fmt: skip
+    import_id, review = await reviewed(any_runtime, api, up, files)
+    assert review["found"] | {"images": 3, "duplicates": 2, "ignored": 2} == review["found"]
+    items = (await api("GET", f"/imports/{import_id}/items?kind=duplicate", 200))["items"]
+    assert {one["path"] for one in items} == {"export.zip: p/again", "beside/2 copy.dcm"}
+    # Neither the ZIP nor what is there twice is kept: only the three images and their folder.
+    assert len(staged(any_runtime)) == 4
+    await api("POST", f"/imports/{import_id}/accept", 202,
+              {"studies": [uid(images)], "participant": "BICAM_001", "event": "v1"})  # fmt: skip
+    await bring_all(any_runtime)
+    await catalogue(any_runtime)
+    assert len(await rows(any_runtime, Instance)) == 3
+    await nothing_is_left(any_runtime)
+
+
+async def test_what_a_dicomdir_names_and_is_not_there_is_missing_until_it_is_added(
+    any_runtime: Runtime, api: Api, up: Uploader, tmp_path: Path
+) -> None:
+    await api("POST", "/projects", 201, PROJECT)
+    images = Maker(1, size=16).ct(3).instances
+    files = cd(tmp_path / "cd", list(images))
+    second = [path for path in files if path.startswith("CD/PT")][2]
+    first = {path: content for path, content in files.items() if path != second}
+    import_id, review = await reviewed(any_runtime, api, up, first)
+    assert review["found"]["missing"] == 1 and codes(review) == {"missing"}
+    (item,) = (await api("GET", f"/imports/{import_id}/items?kind=named", 200))["items"]
+    assert second.endswith(item["path"]) and "not here" in item["why"]
+    # The same folder again, now with the file: only what is new is sent.
+    assert await up.upload(import_id, files) == len(files[second])
+    await up.finish(import_id)
+    await read_all(any_runtime)
+    review = await api("GET", f"/imports/{import_id}/review", 200)
+    assert review["found"]["missing"] == 0 and review["found"]["images"] == 3
+    assert not review["warnings"]
+
+
+async def test_the_review_warns(any_runtime: Runtime, api: Api, up: Uploader) -> None:
+    await api("POST", "/projects", 201, PROJECT)
+    # They share their elements, as they come from the maker.
+    images = [copy.deepcopy(one) for one in Maker(1, size=16).ct(3).instances]
+    await receive(any_runtime, images[:1])
+    await api("POST", "/transfers", 201, TRANSFER | {"study_instance_uid": uid(images)})
+    images[1].BurnedInAnnotation = "YES"
+    images[2].PatientID, images[2].PatientName = "another", "Another^One"
+    changed = part10(images[1]).replace(b"CHEST ", b"THORAX")
+    files = {
+        "1": part10(images[0]), "2": part10(images[1]), "2b": changed, "3": part10(images[2]),
+        "4": part10(images[0])[:-7], "5": bytes(128) + b"DICM" + bytes(50), "6.zip": b"PK\x03\x04",
+    }  # fmt: skip
+    import_id, review = await reviewed(
+        any_runtime, api, up, files, participant="BICAM_002", event="v1"
+    )
+    assert codes(review) == {"unreadable", "refused"}
+    (study,) = review["studies"]
+    assert codes(study) == {
+        "study-here", "study-assigned", "known-as-another", "burned-in", "repeated",
+        "several-patients",
+    }  # fmt: skip
+    assert (study["images_here"], study["known_as"]) == (1, ["BICAM_001"])
+    assert study["assigned"]["participant"] == "BICAM_001"
+    refused = f"/imports/{import_id}/accept"
+    wanted = {"studies": [uid(images)]}
+    await api.refused(refused, wanted, "participant", "studies")
+    await api.refused(refused, wanted | {"studies": ["1.2.3"]}, "studies")
+    await api.refused(refused, wanted | {"participant": "x", "event": "y"},
+                      "participant", "event", "studies")  # fmt: skip
+    assert await rows(any_runtime, ImportStudy, accepted_at=None)
+
+
+async def test_what_is_assigned_already_stays_as_it_is(
+    any_runtime: Runtime, api: Api, up: Uploader
+) -> None:
+    await api("POST", "/projects", 201, PROJECT)
+    images = list(Maker(1, size=16).ct(2).instances)
+    await receive(any_runtime, images[:1])
+    made = await api("POST", "/transfers", 201, TRANSFER | {"study_instance_uid": uid(images)})
+    files = {str(n): part10(image) for n, image in enumerate(images)}
+    import_id, review = await reviewed(
+        any_runtime, api, up, files, participant="BICAM_001", event="v1", site="Førde"
+    )
+    assert codes(review["studies"][0]) == {"study-here"}
+    await api("POST", f"/imports/{import_id}/accept", 202, {"studies": [uid(images)]})
+    await bring_all(any_runtime)
+    await catalogue(any_runtime)
+    done = await api("GET", f"/imports/{import_id}", 200)
+    assert done["studies"][0]["transfer_id"] == made["id"]
+    assert len(await rows(any_runtime, Transfer)) == 1
+    assert len(await rows(any_runtime, Instance)) == 2
+
+
+async def test_what_the_gate_refuses_in_the_end_is_told(
+    any_runtime: Runtime, api: Api, up: Uploader
+) -> None:
+    await api("POST", "/projects", 201, PROJECT)
+    images = Maker(1, size=16).ct(1).instances
+    import_id, _ = await reviewed(any_runtime, api, up, {"1": part10(images[0])})
+    body = {"studies": [uid(images)], "participant": "BICAM_001", "event": "v1"}
+    await api("POST", f"/imports/{import_id}/accept", 202, body)
+    await bring_all(any_runtime)
+    await api("PATCH", "/projects/BICAM", 200, {"state": "closed"})
+    await catalogue(any_runtime)
+    (outcome,) = (await api("GET", f"/imports/{import_id}", 200))["studies"]
+    assert outcome["study_id"] and outcome["transfer_id"] is None
+    assert "not active" in outcome["refusal"]
+
+
+@pytest.mark.parametrize("where", ["before", "within", "behind"])
+async def test_a_crash_on_the_way_into_the_inbox_loses_nothing(
+    any_runtime: Runtime, api: Api, up: Uploader, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    await api("POST", "/projects", 201, PROJECT)
+    images = Maker(1, size=16).ct(70).instances
+    files = {"all.zip": zipped({str(n): part10(image) for n, image in enumerate(images)})}
+    import_id, _ = await reviewed(any_runtime, api, up, files)
+    body = {"studies": [uid(images)], "participant": "BICAM_001", "event": "v1"}
+    await api("POST", f"/imports/{import_id}/accept", 202, body)
+    target = {
+        "before": "services.api.imports.bringing.received_events",
+        "within": "services.api.imports.bringing.nudge",
+        "behind": "services.api.imports.bringing.reporting.counts_of",
+    }[where]
+    calls = 0
+
+    def crash(*_: Any, **__: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if where != "within" or calls > 1:
+            raise KeyboardInterrupt("crash")
+        return nothing()
+
+    async def nothing() -> None:
+        return None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, crash)
+        with pytest.raises(KeyboardInterrupt):
+            await bring_all(any_runtime)
+    # What is in the inbox is catalogued, and the rest comes when its claim has run out.
+    await catalogue(any_runtime)
+    await forget_claims(any_runtime)
+    await bring_all(any_runtime)
+    await catalogue(any_runtime)
+    assert (await api("GET", f"/imports/{import_id}", 200))["state"] == "accepted"
+    assert len(await rows(any_runtime, Instance)) == len(await rows(any_runtime, Delivery)) == 70
+    (transfer,) = await rows(any_runtime, Transfer)
+    assert transfer.requested_by == Way.IMPORT
+    await nothing_is_left(any_runtime)
+    await Worker(any_runtime).sweep()
+
+
+async def forget_claims(runtime: Runtime) -> None:
+    async with runtime.ledger.transaction() as connection:
+        await connection.execute(update(core(Import)).values(claimed_until=None))
+
+
+async def test_a_crash_while_reading_goes_on_where_it_was(
+    any_runtime: Runtime, api: Api, up: Uploader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api("POST", "/projects", 201, PROJECT)
+    images = Maker(1, size=16).ct(3).instances
+    import_id = await up.begin()
+    await up.upload(import_id, {str(n): part10(image) for n, image in enumerate(images)})
+    await up.finish(import_id)
+    monkeypatch.setattr("services.api.imports.reading._MOST_FILES", 2)
+    with monkeypatch.context() as patch:
+
+        def crash(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr("services.api.imports.reading._tidy", crash)
+        with pytest.raises(KeyboardInterrupt):
+            await read_all(any_runtime)
+    assert (await api("GET", f"/imports/{import_id}", 200))["progress"]["files_read"] == 2
+    await api("GET", f"/imports/{import_id}/review", 409)
+    await read_all(any_runtime)
+    assert (await api("GET", f"/imports/{import_id}", 200))["state"] == "reading"  # claimed
+    await forget_claims(any_runtime)
+    await read_all(any_runtime)
+    review = await api("GET", f"/imports/{import_id}/review", 200)
+    assert review["found"]["images"] == 3 and review["studies"][0]["images"] == 3
+
+
+async def test_discarded_and_abandoned_imports_leave_nothing(
+    any_runtime: Runtime, api: Api, up: Uploader
+) -> None:
+    await api("POST", "/projects", 201, PROJECT)
+    files = {"Doe, Jane/1": part10(Maker(1, size=16).ct(1).instances[0])}
+    first, _ = await reviewed(any_runtime, api, up, files)
+    gone = await api("DELETE", f"/imports/{first}", 200)
+    assert gone["state"] == "discarded" and gone["found"]["images"] == 1
+    assert (await api("DELETE", f"/imports/{first}", 200))["state"] == "discarded"
+    await nothing_is_left(any_runtime)
+    assert await rows(any_runtime, ImportStudy) == []
+    await api("POST", f"/imports/{first}/finish", 409)
+    await api("POST", f"/imports/{first}/accept", 409, {"studies": ["1.2"]})
+    second = await up.begin()
+    await up.upload(second, files)
+    await Worker(any_runtime).sweep()
+    assert (await api("GET", f"/imports/{second}", 200))["state"] == "uploading"
+    hasty = any_runtime.settings.model_copy(update={"import_keep": 1e-6})
+    await Worker(dataclasses.replace(any_runtime, settings=hasty)).sweep()
+    assert (await api("GET", f"/imports/{second}", 200))["state"] == "discarded"
+    await nothing_is_left(any_runtime)
+    audited = [one.action for one in await rows(any_runtime, AuditEvent)]
+    assert audited.count("import.discarded") == 2
+    listed = await api("GET", "/imports?project=BICAM&state=discarded&limit=1", 200)
+    assert [one["id"] for one in listed["items"]] == [second] and listed["next"] == second
+    for state in ImportState:
+        await api("GET", f"/imports?state={state}", 200)
