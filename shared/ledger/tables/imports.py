@@ -65,7 +65,11 @@ class ImportFile(SQLModel, table=True):
     """A file that a browser sends. Its name is a label, and may name a patient."""
 
     __tablename__ = "import_file"
-    __table_args__ = (UniqueConstraint("import_id", "path_key"),)
+    __table_args__ = (
+        UniqueConstraint("import_id", "path_key"),
+        # No number twice, not even that of a row that is gone: files on the disk go by it.
+        {"sqlite_autoincrement": True},
+    )
 
     id: int | None = Field(default=None, sa_column=row_id())
     """Also its name in the import's folder."""

@@ -55,6 +55,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name="pk_import_file"),
         sa.UniqueConstraint("import_id", "path_key", name="uq_import_file_import_id_path_key"),
+        sqlite_autoincrement=True,
     )
     _create_items()
     _create_studies()
