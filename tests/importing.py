@@ -47,7 +47,7 @@ class Uploader:
 
     async def offset(self, import_id: int, file_id: int) -> int:
         answer = await self.client.head(f"{IMPORTS}/{import_id}/files/{file_id}")
-        assert answer.status_code == 200
+        assert answer.status_code == 204
         return int(answer.headers["upload-offset"])
 
     async def upload(self, import_id: int, files: Mapping[str, bytes]) -> int:

@@ -53,12 +53,13 @@ async def list_files(
         )
 
 
-@router.head("/{file_id}", responses=responses(404, 422))
+@router.head("/{file_id}", status_code=204, responses=responses(404, 422))
 async def find_offset(import_id: PathId, file_id: PathId, runtime: RuntimeDep) -> Response:
     """Ask where a file goes on: `Upload-Offset`, the bytes that are durably here."""
     async with runtime.ledger.reading() as connection:
         place = await chunks.place_of(connection, import_id, file_id)
-    return Response(headers=_TUS | {OFFSET: str(place.received), "Upload-Length": str(place.size)})
+    found = {OFFSET: str(place.received), "Upload-Length": str(place.size)}
+    return Response(status_code=204, headers=_TUS | found)
 
 
 @router.patch(
