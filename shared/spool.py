@@ -210,17 +210,16 @@ class Spool:
         Parameters
         ----------
         files
-            By the key that each is to have. One that is gone has come in before.
+            By the key that each is to have.
 
         Raises
         ------
         Retry
-            The disk is full or broken.
+            A file is gone, or the disk is full or broken.
         """
         with disk_trouble():
             for key, path in files.items():
-                with suppress(FileNotFoundError):
-                    self._link(path, self.path(key))
+                self._link(path, self.path(key))
             for folder in {self.path(key).parent for key in files}:
                 sync_folder(folder)
 

@@ -59,5 +59,6 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
             stopping.cancel()
             importing.cancel()
             await serving
+            await asyncio.gather(importing, return_exceptions=True)
     if not stop.is_set():
         raise RuntimeError("the web server ended by itself")

@@ -1,5 +1,6 @@
 """Imports from the first file to the transfer: CDs, folders and ZIPs."""
 
+import asyncio
 import copy
 import dataclasses
 from pathlib import Path
@@ -7,11 +8,14 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from demo.phantoms import Maker
+from services.api.imports import reading
 from services.api.imports.worker import Worker
 from shared.admission import Way
+from shared.clock import now
+from shared.errors import Reason
 from shared.ledger.states import ImportState
 from shared.ledger.tables import (
     Association,
@@ -25,9 +29,11 @@ from shared.ledger.tables import (
     Participant,
     Study,
     Transfer,
+    WithdrawnStudy,
     core,
 )
 from shared.runtime import Runtime
+from shared.spool import Spool
 from tests.helpers import part10, rows
 from tests.importing import (
     Uploader,
@@ -38,7 +44,7 @@ from tests.importing import (
     staged,
     zipped,
 )
-from tests.integration.test_api_fixtures import PROJECT, TRANSFER, Api, receive
+from tests.integration.test_api_fixtures import PROJECT, RULE, TRANSFER, Api, receive
 
 pytest_plugins = ["tests.integration.test_api_fixtures"]
 
@@ -68,7 +74,11 @@ def codes(part: Any) -> set[str]:
 
 
 async def test_a_cd_comes_into_the_project(
-    any_runtime: Runtime, api: Api, up: Uploader, tmp_path: Path
+    any_runtime: Runtime,
+    api: Api,
+    up: Uploader,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     await api("POST", "/projects", 201, PROJECT)
     ct, mr = Maker(1, size=16).ct(3).instances, Maker(2, size=16).mr(2).instances
@@ -113,6 +123,10 @@ async def test_a_cd_comes_into_the_project(
     assert (sender.calling_aet, sender.called_aet, sender.completed) == ("IMPORT", "SLUSE", True)
     await nothing_is_left(any_runtime)
     assert any_runtime.spool.waiting_associations() == []
+    said = "".join(capfd.readouterr())
+    assert "import read" in said and "import brought in" in said
+    for secret in (ct[0].PatientID, ct[0].PatientName.family_name, "viewer", uid(mr)):
+        assert secret not in said
 
 
 async def nothing_is_left(runtime: Runtime) -> None:
@@ -256,6 +270,156 @@ async def test_what_the_gate_refuses_in_the_end_is_told(
     (outcome,) = (await api("GET", f"/imports/{import_id}", 200))["studies"]
     assert outcome["study_id"] and outcome["transfer_id"] is None
     assert "not active" in outcome["refusal"]
+
+
+async def one_image(
+    runtime: Runtime, api: Api, up: Uploader, **project: Any
+) -> tuple[int, dict[str, Any]]:
+    """An import of one image in review, and the body that accepts it."""
+    await api("POST", "/projects", 201, PROJECT | project)
+    images = Maker(1, size=16).ct(1).instances
+    import_id, _ = await reviewed(runtime, api, up, {"1": part10(images[0])})
+    return import_id, {"studies": [uid(images)], "participant": "BICAM_001", "event": "v1"}
+
+
+async def test_a_withdrawn_study_is_not_taken(any_runtime: Runtime, api: Api, up: Uploader) -> None:
+    import_id, body = await one_image(any_runtime, api, up)
+    async with any_runtime.ledger.transaction() as connection:
+        await connection.execute(
+            insert(core(WithdrawnStudy)).values(
+                study_instance_uid=body["studies"][0], withdrawn_at=now()
+            )
+        )
+    review = await api("GET", f"/imports/{import_id}/review", 200)
+    assert codes(review["studies"][0]) == {"withdrawn"}
+    await api.refused(f"/imports/{import_id}/accept", body, "studies")
+
+
+async def test_several_patients_of_one_participant_are_confirmed_first(
+    any_runtime: Runtime, api: Api, up: Uploader
+) -> None:
+    await api("POST", "/projects", 201, PROJECT)
+    images = [*Maker(1, size=16).ct(1).instances, *Maker(2, size=16).ct(1).instances]
+    files = {str(n): part10(image) for n, image in enumerate(images)}
+    import_id, review = await reviewed(any_runtime, api, up, files, participant="BICAM_001")
+    body = {"studies": [one["study_instance_uid"] for one in review["studies"]], "event": "v1"}
+    await api.refused(f"/imports/{import_id}/accept", body, "participant")
+    await api("POST", f"/imports/{import_id}/accept", 202, body | {"confirmed": True})
+    await api("POST", f"/imports/{import_id}/accept", 409, body | {"confirmed": True})
+    await bring_all(any_runtime)
+    await catalogue(any_runtime)
+    assert len(await rows(any_runtime, Transfer)) == 2
+    (participant,) = await rows(any_runtime, Participant)
+    assert participant.pseudonym == "BICAM_001"
+
+
+async def test_what_the_person_says_goes_before_a_rule(
+    any_runtime: Runtime, api: Api, up: Uploader
+) -> None:
+    import_id, body = await one_image(any_runtime, api, up)
+    await api("POST", "/projects", 201, PROJECT | {"code": "OTHER", "number": "P20_02",
+                                                   "participant_pattern": ".*"})  # fmt: skip
+    rule = RULE | {"called_aet": None, "calling_aet": "IMPORT", "patient_id_pattern": "."}
+    await api("POST", "/routing-rules", 201, rule | {"event": "v2"})
+    await api("POST", "/routing-rules", 201, rule | {"name": "too", "project": "OTHER"})
+    await api("POST", f"/imports/{import_id}/accept", 202, body)
+    await bring_all(any_runtime)
+    await catalogue(any_runtime)
+    mine, other = await rows(any_runtime, Transfer)
+    assert (mine.requested_by, mine.event, mine.rule_id) == (Way.IMPORT, "v1", None)
+    assert other.requested_by == Way.RULE
+
+
+async def test_a_study_that_was_taken_out_comes_back_when_it_is_imported(
+    any_runtime: Runtime, api: Api, up: Uploader
+) -> None:
+    import_id, body = await one_image(any_runtime, api, up)
+    images = list(Maker(1, size=16).ct(1).instances)
+    await receive(any_runtime, images)
+    made = await api("POST", "/transfers", 201, TRANSFER | {"study_instance_uid": uid(images)})
+    await api("POST", f"/transfers/{made['id']}/cancel", 200)
+    await api("POST", f"/imports/{import_id}/accept", 202, body)
+    await bring_all(any_runtime)
+    await catalogue(any_runtime)
+    _, again = await rows(any_runtime, Transfer)
+    assert again.requested_by == Way.IMPORT
+    assert len(await rows(any_runtime, Instance)) == 1
+    # The wish is met once: what comes later does not revive what a person has ended.
+    await api("POST", f"/transfers/{again.id}/cancel", 200)
+    await receive(any_runtime, images)
+    assert len(await rows(any_runtime, Transfer)) == 2
+
+
+async def test_an_import_may_be_discarded_while_it_is_read(
+    any_runtime: Runtime, api: Api, up: Uploader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api("POST", "/projects", 201, PROJECT)
+    import_id = await up.begin()
+    await up.upload(import_id, {"a": part10(Maker(1, size=16).ct(1).instances[0]), "b": b"x"})
+    await up.finish(import_id)
+    look = reading._look
+
+    async def discard() -> None:
+        await api("DELETE", f"/imports/{import_id}", 200)
+
+    loop = asyncio.get_running_loop()
+
+    def look_and_discard(*arguments: Any) -> Any:
+        found = look(*arguments)
+        asyncio.run_coroutine_threadsafe(discard(), loop).result(20)
+        return found
+
+    monkeypatch.setattr(reading, "_look", look_and_discard)
+    await read_all(any_runtime)
+    assert (await api("GET", f"/imports/{import_id}", 200))["state"] == "discarded"
+    await nothing_is_left(any_runtime)
+
+
+async def test_trouble_while_reading_is_told_and_passes(
+    any_runtime: Runtime, api: Api, up: Uploader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api("POST", "/projects", 201, PROJECT)
+    import_id = await up.begin()
+    image = part10(Maker(1, size=16).ct(1).instances[0])
+    await up.upload(import_id, {"a.zip": zipped({"1": image})})
+    await up.finish(import_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "free", lambda _: 1)
+        await read_all(any_runtime)
+    waiting = await api("GET", f"/imports/{import_id}", 200)
+    assert (waiting["state"], waiting["reason"]) == ("reading", Reason.DISK_FULL.in_words)
+
+    def stumble(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "_look", stumble)
+        for _ in range(3):
+            await forget_claims(any_runtime)
+            await read_all(any_runtime)
+    failed = await api("GET", f"/imports/{import_id}", 200)
+    assert (failed["state"], failed["reason"]) == ("failed", Reason.GAVE_UP.in_words)
+    await up.finish(import_id)
+    await read_all(any_runtime)
+    done = await api("GET", f"/imports/{import_id}", 200)
+    assert (done["state"], done["reason"], done["found"]["images"]) == ("review", None, 1)
+    # The same file chosen once more changes nothing.
+    await up.upload(import_id, {"a.zip": zipped({"1": image})})
+    assert (await api("GET", f"/imports/{import_id}", 200))["state"] == "review"
+
+
+async def test_an_image_that_got_lost_on_the_disk_is_not_passed_over(
+    any_runtime: Runtime, api: Api, up: Uploader
+) -> None:
+    import_id, body = await one_image(any_runtime, api, up)
+    for path in staged(any_runtime):
+        if path.is_file():
+            path.unlink()
+    await api("POST", f"/imports/{import_id}/accept", 202, body)
+    await bring_all(any_runtime)
+    read = await api("GET", f"/imports/{import_id}", 200)
+    assert read["state"] == "bringing"
+    assert read["reason"] == Reason.SPOOL_FILE_MISSING.in_words
 
 
 @pytest.mark.parametrize("where", ["before", "within", "behind"])

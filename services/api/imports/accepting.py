@@ -37,7 +37,7 @@ async def accept(
         Where it is accepted from.
     """
     before = await locked(connection, import_id)
-    require(before, ImportState.REVIEW)
+    require(before.state, ImportState.REVIEW)
     found = _with_what_is_said(before, body)
     project = (await lock_projects(connection, [found.project_id]))[found.project_id]
     studies = await _chosen(connection, import_id, body.studies)

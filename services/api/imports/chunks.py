@@ -31,9 +31,10 @@ class Place(NamedTuple):
     """How far a file is."""
 
     association_id: str
+    state: str
+    """Of the import."""
     size: int
     received: int
-    found: Import
 
 
 class WrongOffset(ProblemError):
@@ -55,15 +56,14 @@ class Locked(ProblemError):
 async def place_of(connection: Connection, import_id: int, file_id: int) -> Place:
     """How far a file is; a 404 problem when there is none."""
     rows = await connection.execute(
-        select(_import, _file.c.size, _file.c.received)
+        select(_import.c.association_id, _import.c.state, _file.c.size, _file.c.received)
         .join_from(_file, _import)
         .where(_file.c.id == file_id, _file.c.import_id == import_id)
     )
-    row = rows.mappings().first()
+    row = rows.first()
     if row is None:
         raise not_found("file")
-    found = Import.model_validate(dict(row))
-    return Place(found.association_id, row["size"], row["received"], found)
+    return Place(*row)
 
 
 async def take(
@@ -79,7 +79,7 @@ async def take(
     if announced.isdecimal() and int(announced) > most:
         raise _too_long(runtime, place, offset)
     try:
-        received = await _write(runtime, request, place, file_id, offset, most)
+        received = await _write(runtime, request, import_id, file_id, offset, place, most)
     except BusyError:
         raise Locked from None
     except Retry as error:
@@ -95,7 +95,7 @@ async def take(
 async def _place(runtime: Runtime, import_id: int, file_id: int, offset: int) -> Place:
     async with runtime.ledger.reading() as connection:
         place = await place_of(connection, import_id, file_id)
-    require(place.found, ImportState.UPLOADING)
+    require(place.state, ImportState.UPLOADING)
     if offset != place.received:
         raise WrongOffset(place.received)
     return place
@@ -109,15 +109,21 @@ def _too_long(runtime: Runtime, place: Place, offset: int) -> ProblemError:
 
 
 async def _write(
-    runtime: Runtime, request: Request, place: Place, file_id: int, offset: int, most: int
+    runtime: Runtime,
+    request: Request,
+    import_id: int,
+    file_id: int,
+    offset: int,
+    place: Place,
+    most: int,
 ) -> int:
-    """Write the piece; where it ends. It is on the disk, synced, when this returns."""
+    """Write the piece, of `most` bytes; where it ends. It is synced when this returns."""
     writing = runtime.spool.staging(place.association_id).appending(file_id)
     file = await asyncio.to_thread(writing.__enter__)
     received = offset
     try:
         # Whoever had the file until now may have brought this piece.
-        await _place(runtime, place.found.id or 0, file_id, offset)
+        await _place(runtime, import_id, file_id, offset)
         await asyncio.to_thread(_go_to, file, offset)
         async for piece in _pieces(request, runtime.settings.network_timeout):
             received += len(piece)

@@ -1,5 +1,6 @@
 """What is in an uploaded file: itself, or what a ZIP holds. Knows neither ledger nor HTTP."""
 
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -44,6 +45,11 @@ class Contents:
         self._room = settings.import_max_bytes - unpacked
         self._max_entries = settings.import_max_files
         self._max_size = settings.stow_max_instance
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End soon, from another thread: `of` raises then, and is repeated some other time."""
+        self._stopped.set()
 
     def of(self, file: File) -> list[Found]:
         """What is in a file. Images in a ZIP are unpacked, synced, when this returns.
@@ -51,8 +57,9 @@ class Contents:
         Raises
         ------
         Retry
-            The disk is full or broken, or the file is gone.
+            The disk is full or broken, the file is gone, or `stop` was called.
         """
+        self._go_on()
         if file.size == 0:
             return [not_dicom(file.path, Why.EMPTY, 0)]
         path = self._staging.uploaded(file.id)
@@ -80,6 +87,7 @@ class Contents:
             archive.close()
 
     def _of(self, archive: Archive, file: File, member: Member) -> Iterator[Found]:
+        self._go_on()
         name = f"{file.path}: {member.name}"
         try:
             if member.why is not None:
@@ -104,4 +112,9 @@ class Contents:
         with self._staging.unpacking(file.id, member.number) as target:
             target.write(head)
             while piece := content.read(_PIECE):
+                self._go_on()
                 target.write(piece)
+
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise Retry(Reason.UNEXPECTED, "stopped")

@@ -37,11 +37,11 @@ async def name(runtime: Runtime, import_id: int, files: list[FileCreate]) -> lis
         )
     async with runtime.ledger.transaction() as connection:
         found = await locked(connection, import_id)
-        require(found, ImportState.UPLOADING, ImportState.REVIEW)
-        if found.state == ImportState.REVIEW:  # what is on the second CD, say
-            await move(connection, import_id, ImportState.UPLOADING)
+        require(found.state, ImportState.UPLOADING, ImportState.REVIEW)
         changed = await _replace_changed(connection, import_id, wanted)
         await _enter(connection, import_id, wanted)
+        if found.state == ImportState.REVIEW and await _has_unread(connection, import_id):
+            await move(connection, import_id, ImportState.UPLOADING)
         await _check(runtime, connection, import_id)
         rows = await _named(connection, import_id, wanted)
     staging = runtime.spool.staging(found.association_id)
@@ -93,7 +93,7 @@ async def leave_out(runtime: Runtime, import_id: int, file_id: int) -> None:
     """Take a file out of an import: one that can't be read from a scratched CD, say."""
     async with runtime.ledger.transaction() as connection:
         found = await locked(connection, import_id)
-        require(found, ImportState.UPLOADING)
+        require(found.state, ImportState.UPLOADING)
         gone = await connection.scalar(
             delete(_file)
             .where(_file.c.id == file_id, _file.c.import_id == import_id, _file.c.read_at.is_(None))
@@ -102,6 +102,12 @@ async def leave_out(runtime: Runtime, import_id: int, file_id: int) -> None:
         if gone is None:
             raise not_found("file that could be left out")
     await asyncio.to_thread(runtime.spool.staging(found.association_id).drop, file_id)
+
+
+async def _has_unread(connection: Connection, import_id: int) -> bool:
+    """Whether more is to be read than before: what is on the second CD, say."""
+    unread = select(_file.c.id).where(_file.c.import_id == import_id, _file.c.read_at.is_(None))
+    return await connection.scalar(unread.limit(1)) is not None
 
 
 async def _replace_changed(

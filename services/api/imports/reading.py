@@ -46,7 +46,11 @@ async def read(runtime: Runtime, found: Import) -> None:
         contents = Contents(
             runtime.settings, runtime.spool, staging, await _unpacked(runtime, found.id)
         )
-        looked = await asyncio.to_thread(_look, contents, files)
+        try:
+            looked = await asyncio.to_thread(_look, contents, files)
+        except asyncio.CancelledError:
+            contents.stop()  # a thread goes on otherwise, and the process with it
+            raise
         async with runtime.ledger.transaction() as connection:
             if (await locked(connection, found.id)).state != ImportState.READING:
                 return  # discarded meanwhile

@@ -44,7 +44,7 @@ class Images:
 async def review(connection: Connection, import_id: int, master_key: MasterKey) -> Review:
     """What was found in an import; a problem while that is not known."""
     found = await find(connection, import_id)
-    require(found, ImportState.REVIEW)
+    require(found.state, ImportState.REVIEW)
     counts = (await get(connection, import_id)).found
     studies = await found_studies(connection, import_id)
     shown = studies[:MOST_STUDIES]

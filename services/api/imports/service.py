@@ -1,5 +1,6 @@
 """Begins, shows, finishes and discards imports."""
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -38,7 +39,6 @@ _WHY_NOT = {
 async def create(runtime: Runtime, body: ImportCreate) -> int:
     """Begin an import; its id. A problem when the project takes nothing, or too many are open."""
     association_id = uuid.uuid4().hex
-    runtime.spool.staging(association_id).make()
     moment = now()
     async with runtime.ledger.transaction() as connection:
         project_id = await project_of(connection, body.project)
@@ -68,6 +68,7 @@ async def create(runtime: Runtime, body: ImportCreate) -> int:
             )
             .returning(_import.c.id)
         )
+        await asyncio.to_thread(runtime.spool.staging(association_id).make)
     return import_id
 
 
@@ -126,10 +127,10 @@ async def _find(connection: Connection, wanted: Select[Any]) -> Import:
     return Import.model_validate(dict(row))
 
 
-def require(found: Import, *states: ImportState) -> None:
-    """Make sure that an import is in one of these states; a 409 problem says why it must be."""
-    if found.state not in states:
-        raise ProblemError(409, _WHY_NOT[ImportState(found.state)])
+def require(state: str, *states: ImportState) -> None:
+    """Make sure that an import's state is one of these; a 409 problem says why it must be."""
+    if state not in states:
+        raise ProblemError(409, _WHY_NOT[ImportState(state)])
 
 
 async def move(connection: Connection, import_id: int, state: ImportState, **values: Any) -> bool:
@@ -147,7 +148,7 @@ async def move(connection: Connection, import_id: int, state: ImportState, **val
 async def finish(connection: Connection, import_id: int) -> None:
     """Everything was sent: Sluse may look into it. A problem where something is missing."""
     found = await locked(connection, import_id)
-    require(found, ImportState.UPLOADING, ImportState.FAILED)
+    require(found.state, ImportState.UPLOADING, ImportState.FAILED)
     incomplete = (_file.c.import_id == import_id) & (_file.c.received < _file.c.size)
     count = await connection.scalar(select(func.count()).select_from(_file).where(incomplete))
     if count:
@@ -182,7 +183,7 @@ async def discard(
     found = await locked(connection, import_id)
     if found.state == ImportState.DISCARDED:
         return None
-    require(found, *import_sources_of(ImportState.DISCARDED))
+    require(found.state, *import_sources_of(ImportState.DISCARDED))
     counts = await reporting.counts_of(connection, import_id)
     await move(connection, import_id, ImportState.DISCARDED, counts=counts)
     await forget(connection, import_id)
