@@ -9,13 +9,17 @@ from typing import Any
 import httpx
 from pydicom import Dataset
 from pydicom.fileset import FileSet
+from sqlalchemy import update
 
+from demo.phantoms import Maker
 from services.api.imports.worker import Worker
 from shared.clock import now
 from shared.events import InstanceReceived
 from shared.ledger.states import ImportState
+from shared.ledger.tables import Import, ImportFile, ImportItem, ImportStudy, core
 from shared.runtime import Runtime
-from tests.helpers import handle, received_consumer
+from tests.helpers import handle, part10, received_consumer, rows
+from tests.integration.test_api_fixtures import PROJECT, Api
 
 PIECE = {"content-type": "application/offset+octet-stream"}
 IMPORTS = "/api/v1/imports"
@@ -121,3 +125,46 @@ def zipped(files: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLATED) 
 def staged(runtime: Runtime) -> list[Path]:
     """Everything that imports have on the disk."""
     return sorted((runtime.settings.spool_path / "imports").rglob("*"))
+
+
+def uid(images: list[Any]) -> str:
+    return str(images[0].StudyInstanceUID)
+
+
+async def reviewed(
+    runtime: Runtime, api: Api, up: Uploader, files: dict[str, bytes], **body: Any
+) -> tuple[int, Any]:
+    """An import in review, and the review."""
+    import_id = await up.begin(**body)
+    await up.upload(import_id, files)
+    await up.finish(import_id)
+    await read_all(runtime)
+    return import_id, await api("GET", f"/imports/{import_id}/review", 200)
+
+
+def codes(part: Any) -> set[str]:
+    return {one["code"] for one in part["warnings"]}
+
+
+async def nothing_is_left(runtime: Runtime) -> None:
+    """Neither on the disk nor of names in the ledger."""
+    assert staged(runtime) == []
+    assert await rows(runtime, ImportFile) == await rows(runtime, ImportItem) == []
+    for one in await rows(runtime, ImportStudy):
+        assert not (one.patient_id or one.patient_name or one.patient_birth_date)
+        assert not (one.accession_number or one.study_description or one.study_date)
+
+
+async def one_image(
+    runtime: Runtime, api: Api, up: Uploader, **project: Any
+) -> tuple[int, dict[str, Any]]:
+    """An import of one image in review, and the body that accepts it."""
+    await api("POST", "/projects", 201, PROJECT | project)
+    images = Maker(1, size=16).ct(1).instances
+    import_id, _ = await reviewed(runtime, api, up, {"1": part10(images[0])})
+    return import_id, {"studies": [uid(images)], "participant": "BICAM_001", "event": "v1"}
+
+
+async def forget_claims(runtime: Runtime) -> None:
+    async with runtime.ledger.transaction() as connection:
+        await connection.execute(update(core(Import)).values(claimed_until=None))
