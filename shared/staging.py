@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from shared.disk import disk_trouble, make_folder, sync_folder
+from shared.errors import Reason, Retry
 
 
 class BusyError(Exception):
@@ -41,17 +42,17 @@ class Staging:
         return self._folder / f"{number:d}.{member:d}" if member else self.uploaded(number)
 
     @contextmanager
-    def appending(self, number: int) -> Iterator[BinaryIO]:
+    def appending(self, number: int, offset: int) -> Iterator[BinaryIO]:
         """An uploaded file to write on, by nobody else meanwhile, on any host.
 
-        The caller seeks. What is written is durable when the block ends, however it does.
+        `cut` brings it to `offset`, which must lie in it; `settle` makes durable what is written.
 
         Raises
         ------
         BusyError
             Somebody else is writing it.
         Retry
-            The disk is full or broken, or the import's folder is gone.
+            The disk is full or broken, or the file or its folder is gone.
         """
         path = self.uploaded(number)
         with disk_trouble():
@@ -61,14 +62,34 @@ class Staging:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise BusyError from None
-                new = os.fstat(descriptor).st_size == 0
-                try:
-                    yield file
-                finally:
-                    file.flush()
-                    os.fdatasync(descriptor)
-                    if new:
-                        sync_folder(self._folder)
+                if os.fstat(descriptor).st_size < offset:
+                    raise Retry(Reason.SPOOL_FILE_MISSING)  # else there would be a hole in it
+                yield file
+
+    def cut(self, file: BinaryIO, offset: int) -> None:
+        """Cut off what stands behind `offset`, and go on there.
+
+        Raises
+        ------
+        Retry
+            The disk is broken.
+        """
+        with disk_trouble():
+            file.seek(offset)
+            file.truncate()
+
+    def settle(self, file: BinaryIO) -> None:
+        """Make durable what was written on an uploaded file, and its name.
+
+        Raises
+        ------
+        Retry
+            The disk is full or broken.
+        """
+        with disk_trouble():
+            file.flush()
+            os.fdatasync(file.fileno())
+            sync_folder(self._folder)
 
     @contextmanager
     def unpacking(self, number: int, member: int) -> Iterator[BinaryIO]:

@@ -15,6 +15,7 @@ import pytest
 from demo.phantoms import Maker
 from services.api import main
 from services.api.app import create_app
+from services.api.imports import chunks
 from shared.ledger.tables import Instance
 from shared.runtime import Runtime
 from shared.spool import Spool
@@ -178,6 +179,40 @@ async def test_of_two_browsers_one_sends_a_file(any_runtime: Runtime, up: Upload
     assert {one.status_code for one in both} <= {204, 409, 423}
     assert [one.status_code for one in both].count(204) == 1
     assert staged(any_runtime)[1].read_bytes() == CONTENT
+
+
+async def test_nobody_cuts_a_piece_off_that_is_about_to_be_noted(
+    any_runtime: Runtime, up: Uploader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_id, (file_id,) = await begun(up)
+    note, arrived, go_on = chunks._note, asyncio.Event(), asyncio.Event()
+
+    async def slowly(*arguments: Any) -> None:
+        arrived.set()
+        await go_on.wait()
+        await note(*arguments)
+
+    monkeypatch.setattr(chunks, "_note", slowly)
+    first = asyncio.create_task(up.piece(import_id, file_id, 0, CONTENT[:2000]))
+    await arrived.wait()
+    refused(await up.piece(import_id, file_id, 0, CONTENT[:10]), 423)
+    go_on.set()
+    assert (await first).status_code == 204
+    await up.upload(import_id, {"a": CONTENT})
+    assert staged(any_runtime)[1].read_bytes() == CONTENT
+
+
+async def test_a_file_that_got_shorter_on_the_disk_gets_no_hole(
+    any_runtime: Runtime, up: Uploader
+) -> None:
+    import_id, (file_id,) = await begun(up)
+    await up.piece(import_id, file_id, 0, CONTENT[:2000])
+    os.truncate(staged(any_runtime)[1], 700)
+    refused(await up.piece(import_id, file_id, 2000, CONTENT[2000:]), 503)
+    # Left out and named once more, it begins anew.
+    await up.client.delete(f"{IMPORTS}/{import_id}/files/{file_id}")
+    assert await up.upload(import_id, {"a": CONTENT}) == 5000
+    assert staged(any_runtime)[-1].read_bytes() == CONTENT
 
 
 async def test_finishing_waits_until_all_is_there(

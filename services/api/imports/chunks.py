@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from services.api.imports.service import require
 from services.api.problems import ProblemError, not_found
 from shared.clock import now
+from shared.disk import disk_trouble
 from shared.errors import Reason, Retry
 from shared.ledger import Connection
 from shared.ledger.states import ImportState
@@ -79,7 +80,7 @@ async def take(
     if announced.isdecimal() and int(announced) > most:
         raise _too_long(runtime, place, offset)
     try:
-        received = await _write(runtime, request, import_id, file_id, offset, place, most)
+        return await _write(runtime, request, import_id, file_id, offset, place, most)
     except BusyError:
         raise Locked from None
     except Retry as error:
@@ -88,8 +89,6 @@ async def take(
         # Its folder goes when the import is discarded.
         await _place(runtime, import_id, file_id, offset)
         raise
-    await _note(runtime, import_id, file_id, offset, received)
-    return received
 
 
 async def _place(runtime: Runtime, import_id: int, file_id: int, offset: int) -> Place:
@@ -117,27 +116,31 @@ async def _write(
     place: Place,
     most: int,
 ) -> int:
-    """Write the piece, of `most` bytes; where it ends. It is synced when this returns."""
-    writing = runtime.spool.staging(place.association_id).appending(file_id)
+    """Write the piece, of `most` bytes; where it ends. It is synced and noted when this returns."""
+    staging = runtime.spool.staging(place.association_id)
+    writing = staging.appending(file_id, offset)
     file = await asyncio.to_thread(writing.__enter__)
     received = offset
     try:
         # Whoever had the file until now may have brought this piece.
         await _place(runtime, import_id, file_id, offset)
-        await asyncio.to_thread(_go_to, file, offset)
+        await asyncio.to_thread(staging.cut, file, offset)
         async for piece in _pieces(request, runtime.settings.network_timeout):
             received += len(piece)
             if received - offset > most:
                 raise _too_long(runtime, place, offset)
-            await asyncio.to_thread(file.write, piece)
+            await asyncio.to_thread(_put, file, piece)
+        await asyncio.to_thread(staging.settle, file)
+        # While nobody else may cut it off again.
+        await _note(runtime, import_id, file_id, offset, received)
     finally:
         await asyncio.to_thread(writing.__exit__, None, None, None)
     return received
 
 
-def _go_to(file: BinaryIO, offset: int) -> None:
-    file.seek(offset)
-    file.truncate()
+def _put(file: BinaryIO, piece: bytes) -> None:
+    with disk_trouble():
+        file.write(piece)
 
 
 async def _pieces(request: Request, patience: float) -> AsyncIterator[bytes]:
