@@ -23,6 +23,8 @@ class Way(StrEnum):
     """It was sent to the project's own AE title (2019 design, mode B)."""
     LIST = "list"
     """It is on the project's coupling list."""
+    IMPORT = "import"
+    """A person brought it in through the web page."""
     CORRECTION = "correction"
     """It was in the wrong place before."""
 

@@ -3,8 +3,9 @@
 A routing rule (2019 design, "trusted" senders) needs an AE title (the one called or the one
 calling, in full) *and* a pattern that the PatientID or the PatientName matches from its start.
 
-One request for a study and project. What the coupling list says goes before a rule, and a rule
-before an AE title: the more a person has said about this very study, the better it is known.
+One request for a study and project. What the person who imported it has said goes before what the
+coupling list says, that before a rule, and a rule before an AE title: the more a person has said
+about this very study, the better it is known.
 """
 
 from collections import defaultdict
@@ -15,7 +16,7 @@ from sqlalchemy import select, update
 
 from shared.admission import Way
 from shared.identity import MasterKey
-from shared.ledger import Connection, coupling_lists
+from shared.ledger import Connection, coupling_lists, wishes
 from shared.ledger.assigning import Request, lock_projects, take
 from shared.ledger.states import ProjectState
 from shared.ledger.tables import (
@@ -106,7 +107,11 @@ async def candidates(
     """The requests for studies, by study and project, as `shared.routing` has it."""
     studies = await arrived(connection, study_ids)
     rules = await enabled_rules(connection)
-    return await requests_for(connection, studies, rules, master_key)
+    # By the word of a person who has looked at it now, a study may also come back.
+    wished = await wishes.requests(connection, [study.id for study in studies])
+    places = {(one.study_id, one.project_id) for one in wished}
+    others = await requests_for(connection, studies, rules, master_key)
+    return wished + [one for one in others if (one.study_id, one.project_id) not in places]
 
 
 async def requests_for(
@@ -177,6 +182,8 @@ async def take_all(
     taken = []
     for request in requests:
         answer = await take(connection, request, projects[request.project_id], master_key)
+        if request.wish_id is not None:
+            await wishes.decide(connection, request.wish_id, answer)
         if answer.against:
             notes[request.study_id] = answer.against[0].objection
         elif answer.transfer_id is not None:

@@ -256,6 +256,24 @@ class Settings(BaseSettings):
     rendering_cache: int = Field(
         32 << 20, ge=0, description="Memory for previews that were drawn, bytes."
     )
+    import_max_bytes: int = Field(
+        200 << 30, ge=1, description="Largest import through the web page, bytes, also unpacked."
+    )
+    import_max_files: int = Field(
+        100_000, ge=1, description="Most files of an import, and most entries of a ZIP in it."
+    )
+    import_max_open: int = Field(
+        20, ge=1, description="Imports under way at once; others must be accepted or discarded."
+    )
+    import_max_chunk: int = Field(
+        8 << 20, ge=1024, description="Longest piece of a file that is taken in one request, bytes."
+    )
+    import_max_chunks: int = Field(
+        32, ge=1, description="Such pieces taken at once; others are told to try again."
+    )
+    import_keep: Seconds = Field(
+        7 * 24 * 3600, description="How long an import that nobody goes on with is kept."
+    )
     metrics_port: Port = Field(
         0, description="Port of /metrics for services without HTTP of their own; 0: none."
     )

@@ -11,6 +11,7 @@ is:
                the series' facts beside it as `<series>.json`.
 `quarantine/`  what could not be catalogued, held for a person.
 `released/`    de-identified copies, a folder per transfer.
+`imports/`     what browsers send: a folder per import, until it is accepted or discarded.
 `tmp/`         files being written. Nothing here has been answered for.
 =============  =====================================================================================
 
@@ -20,6 +21,7 @@ A file appears under its final name complete and synced to disk, or not at all.
 import json
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +35,7 @@ from shared.arriving import Arriving
 from shared.disk import disk_trouble, make_folder, sync_file, sync_folder
 from shared.errors import StartError
 from shared.identity import is_usable_uid
+from shared.staging import Staging
 
 __all__ = ["Association", "Spool", "SpoolKey", "disk_trouble"]
 
@@ -42,6 +45,7 @@ _KEY = (
     rf"|(?:received/{_UID}|released/[0-9]+)/{_UID}/{_UID}(?:\.r[0-9]+)?\.dcm"
 )
 _LEGAL_KEY = re.compile(_KEY)
+_LEGAL_ID = re.compile(r"[0-9a-f]{32}")
 
 SpoolKey = Annotated[str, StringConstraints(pattern=f"^(?:{_KEY})$", max_length=300)]
 
@@ -78,7 +82,7 @@ class Spool:
             They can't.
         """
         try:
-            for name in ("inbox", "received", "quarantine", "released", "tmp"):
+            for name in ("inbox", "received", "quarantine", "released", "imports", "tmp"):
                 (self._root / name).mkdir(parents=True, exist_ok=True)
             temporary = self._temporary()
             temporary.touch(exist_ok=False)
@@ -200,6 +204,25 @@ class Spool:
         for key in keys:
             self.path(key).unlink(missing_ok=True)
 
+    def bring_in(self, files: dict[str, Path]) -> None:
+        """Give files of an import their names in the inbox as well; durable when this returns.
+
+        Parameters
+        ----------
+        files
+            By the key that each is to have.
+
+        Raises
+        ------
+        Retry
+            A file is gone, or the disk is full or broken.
+        """
+        with disk_trouble():
+            for key, path in files.items():
+                self._link(path, self.path(key))
+            for folder in {self.path(key).parent for key in files}:
+                sync_folder(folder)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """The name of a temporary file, which is removed when the block ends."""
@@ -208,6 +231,28 @@ class Spool:
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+    # Imports
+
+    def staging(self, import_id: str) -> Staging:
+        """The folder of an import, whose id is that of the association which it becomes."""
+        if _LEGAL_ID.fullmatch(import_id) is None:
+            raise ValueError("not an import's id")
+        return Staging(self._root / "imports" / import_id)
+
+    def staged(self, older_than: float) -> list[str]:
+        """Ids of the imports whose folder was last changed before `older_than` (epoch)."""
+        found = []
+        for entry in os.scandir(self._root / "imports"):
+            with suppress(FileNotFoundError):
+                if _LEGAL_ID.fullmatch(entry.name) and entry.stat().st_mtime < older_than:
+                    found.append(entry.name)
+        return sorted(found)
+
+    def free(self) -> int:
+        """Bytes that are free on the disk."""
+        with disk_trouble():
+            return shutil.disk_usage(self._root).free
 
     # Documents beside the images
 

@@ -14,6 +14,8 @@ from services.api.destinations.endpoints import router as destinations
 from services.api.dicomweb.endpoints import router as dicomweb
 from services.api.guards import DICOMWEB
 from services.api.members.endpoints import router as members
+from services.api.imports.endpoints import router as imports
+from services.api.imports.file_endpoints import router as import_files
 from services.api.participants.endpoints import router as participants
 from services.api.peers.endpoints import router as peers
 from services.api.pipeline.endpoints import router as pipeline
@@ -80,7 +82,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     for router in (
         pipeline, projects, destinations, routing_rules, studies, transfers, quarantine,
         dead_letters, recalls, series, participants, comparisons, coupling_lists,
-        peers, refusals, accounts, members, tokens,
+        peers, refusals, accounts, members, tokens, imports, import_files,
     ):  # fmt: skip
         api.include_router(router)
     app.include_router(api)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+import re
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,6 +16,7 @@ DICOMWEB = "/dicom-web"
 MAX_LIST = 10 << 20  # bytes; coupling lists
 # Whoever can make a browser send a request could use what the browser may do here: a page elsewhere
 # whose host name points here (DNS rebinding), or a form on it.
+_CHUNK = re.compile(r"/api/v1/imports/[0-9]+/files/[0-9]+")
 _READING = ("GET", "HEAD")
 _OWN_SITE = ("same-origin", "none")  # another port of this machine is "same-site"
 # The page has neither inline script nor foreign hosts; the API's documentation needs inline script.
@@ -79,6 +81,8 @@ def _longest(path: str) -> float:
     """Most bytes of a request's body."""
     if path.startswith(DICOMWEB + "/"):
         return math.inf  # images: `services.api.dicomweb` has its own limits
+    if _CHUNK.fullmatch(path):
+        return math.inf  # pieces of files: so has `services.api.imports`
     return MAX_LIST if path.endswith("/coupling-list") else MAX_BODY
 
 

@@ -1,4 +1,4 @@
-"""Wires the api: HTTP server and dead-letter consumer."""
+"""Wires the api: HTTP server, dead-letter consumer, and the worker on imports."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ import uvicorn
 
 from services.api.app import create_app
 from services.api.consumer import DeadConsumer
+from services.api.imports.worker import Worker
 from shared.errors import StartError
 from shared.runtime import Runtime
 from shared.settings import Settings
@@ -50,15 +51,18 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     async with runtime.bus.consuming(DeadConsumer(runtime.ledger)):
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         runtime.opened("HTTP", listening.getsockname()[1])
+        importing = asyncio.create_task(Worker(runtime).run())
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             server.should_exit = True
             stopping.cancel()
+            importing.cancel()
             try:
                 await serving
             finally:
                 await asyncio.to_thread(app.state.drawing.renderer.close)
+                await asyncio.gather(importing, return_exceptions=True)
     if not stop.is_set():
         raise RuntimeError("the web server ended by itself")

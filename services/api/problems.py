@@ -100,6 +100,8 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         413: "Too large",
         415: "Not taken in this media type",
         422: "Breaks a rule",
+        423: "Somebody else is at work on it at this moment",
+        507: "The disk is full",
         503: "Try again later: the database does not answer",
     }
     return {

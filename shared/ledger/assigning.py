@@ -40,6 +40,8 @@ class Request:
     """A person has seen what can be confirmed (`CONFIRMABLE`)."""
     rule_id: int | None = None
     corrects_id: int | None = None
+    wish_id: int | None = None
+    """The row of the import that wants it (`shared.ledger.wishes`)."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ class Action(StrEnum):
     LIST_UPLOADED = "coupling-list.uploaded"
     LIST_REMOVED = "coupling-list.removed"
     RULE_APPLIED = "rule.applied"
+    IMPORT_ACCEPTED = "import.accepted"
+    IMPORT_DISCARDED = "import.discarded"
     RECALL_DONE = "recall.done"
     SIGNED_IN = "account.signed-in"
     SIGNED_OUT = "account.signed-out"

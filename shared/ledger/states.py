@@ -134,6 +134,47 @@ class CommitmentState(StrEnum):
     """The sender can't be told: it took no report for long, or nobody knows where to send it."""
 
 
+class ImportState(StrEnum):
+    """How far an import through the web page is."""
+
+    UPLOADING = "uploading"
+    """Files are being sent, or will be."""
+    READING = "reading"
+    """Sluse looks into what was sent."""
+    REVIEW = "review"
+    """A person looks at what was found, and accepts it or not."""
+    BRINGING = "bringing"
+    """Accepted; the files are on their way into the inbox."""
+    ACCEPTED = "accepted"
+    """The files are in the inbox, or further."""
+    DISCARDED = "discarded"
+    """A person did not want it, or left it lying for too long."""
+    FAILED = "failed"
+    """It can't be read; the log has the details."""
+
+
+IMPORT_MOVES: dict[ImportState, frozenset[ImportState]] = {
+    ImportState.UPLOADING: frozenset({ImportState.READING, ImportState.DISCARDED}),
+    ImportState.READING: frozenset({ImportState.REVIEW, ImportState.FAILED, ImportState.DISCARDED}),
+    # More may be added to what was found: what is on the second CD.
+    ImportState.REVIEW: frozenset(
+        {ImportState.UPLOADING, ImportState.BRINGING, ImportState.DISCARDED}
+    ),
+    ImportState.BRINGING: frozenset({ImportState.ACCEPTED}),
+    ImportState.ACCEPTED: frozenset(),
+    ImportState.DISCARDED: frozenset(),
+    ImportState.FAILED: frozenset({ImportState.READING, ImportState.DISCARDED}),
+}
+
+IMPORT_ENDED = frozenset({ImportState.ACCEPTED, ImportState.DISCARDED})
+"""Imports that nothing is left of on the disk."""
+
+
+def import_sources_of(state: ImportState) -> list[ImportState]:
+    """The states from which an import may move to `state`."""
+    return [source for source, targets in IMPORT_MOVES.items() if state in targets]
+
+
 def sources_of(state: DeliveryState) -> list[DeliveryState]:
     """The states from which a delivery may move to `state`."""
     return [source for source, targets in DELIVERY_MOVES.items() if state in targets]

@@ -26,6 +26,7 @@ class Where(StrEnum):
     TRANSFER = "in the project of the path's transfer"
     RECALL = "in the project of the path's recall"
     RULE = "in the project of the path's rule"
+    IMPORT = "in the project of the path's import"
 
 
 class Need(NamedTuple):
@@ -43,6 +44,7 @@ _OPERATE = Need(Where.SYSTEM, Right.OPERATE)
 _ADMINISTER = Need(Where.SYSTEM, Right.ADMINISTER)
 _VIEW, _ASSIGN = Need(Where.SOMEWHERE, Right.VIEW), Need(Where.SOMEWHERE, Right.ASSIGN)
 _IDENTIFY, _CORRECT = Need(Where.SOMEWHERE, Right.IDENTIFY), Need(Where.SOMEWHERE, Right.CORRECT)
+_IMPORT = Need(Where.IMPORT, Right.ASSIGN)
 _STUDY = Need(Where.SEEN_STUDY, Right.ASSIGN)
 
 
@@ -100,6 +102,20 @@ NEEDS: dict[str, Need] = {
     "read_recall": Need(Where.RECALL, Right.VIEW),
     "list_recalled_instances": Need(Where.RECALL, Right.VIEW),
     "note_recall_done": Need(Where.RECALL, Right.CORRECT),
+    # Imports: who brings a CD sees what is on it
+    "list_imports": _ASSIGN,
+    "begin_import": _ASSIGN,
+    "read_import": _IMPORT,
+    "discard_import": _IMPORT,
+    "finish_upload": _IMPORT,
+    "review_import": _IMPORT,
+    "list_items": _IMPORT,
+    "accept_import": _IMPORT,
+    "name_files": _IMPORT,
+    "list_files": _IMPORT,
+    "find_offset": _IMPORT,
+    "send_piece": _IMPORT,
+    "leave_file_out": _IMPORT,
     # Routing rules
     "list_routing_rules": _IDENTIFY,
     "create_routing_rule": _IDENTIFY,

@@ -9,9 +9,10 @@ from sqlalchemy import select
 from services.api.rights.needs import Where
 from shared.identity import PROJECT_CODE
 from shared.ledger import Connection
-from shared.ledger.tables import Project, Recall, RoutingRule, Transfer, core
+from shared.ledger.tables import Import, Project, Recall, RoutingRule, Transfer, core
 
 _project, _transfer, _recall, _rule = core(Project), core(Transfer), core(Recall), core(RoutingRule)
+_import = core(Import)
 
 _LARGEST = 2**63 - 1
 
@@ -39,6 +40,7 @@ async def project_of(connection: Connection, where: Where, path: Mapping[str, An
 _BY_ID = {
     Where.TRANSFER: ("transfer_id", select(_transfer.c.project_id)),
     Where.RULE: ("rule_id", select(_rule.c.project_id)),
+    Where.IMPORT: ("import_id", select(_import.c.project_id)),
     Where.RECALL: (
         "recall_id",
         select(_transfer.c.project_id).join_from(
@@ -46,4 +48,9 @@ _BY_ID = {
         ),
     ),
 }
-_KEYS = {Where.TRANSFER: _transfer.c.id, Where.RULE: _rule.c.id, Where.RECALL: _recall.c.id}
+_KEYS = {
+    Where.TRANSFER: _transfer.c.id,
+    Where.RULE: _rule.c.id,
+    Where.RECALL: _recall.c.id,
+    Where.IMPORT: _import.c.id,
+}

@@ -13,6 +13,7 @@ from shared.ledger.tables.images import (
     Study,
     StudyAssociation,
 )
+from shared.ledger.tables.imports import Import, ImportFile, ImportItem, ImportStudy
 from shared.ledger.tables.network import Commitment, Inquiry, Peer, Refusal
 from shared.ledger.tables.people import (
     Account,
@@ -56,6 +57,10 @@ __all__ = [
     "Destination",
     "Finding",
     "GroupRole",
+    "Import",
+    "ImportFile",
+    "ImportItem",
+    "ImportStudy",
     "Inquiry",
     "Instance",
     "Membership",
