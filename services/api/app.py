@@ -13,9 +13,9 @@ from services.api.dependencies import RuntimeDep
 from services.api.destinations.endpoints import router as destinations
 from services.api.dicomweb.endpoints import router as dicomweb
 from services.api.guards import DICOMWEB
-from services.api.members.endpoints import router as members
 from services.api.imports.endpoints import router as imports
 from services.api.imports.file_endpoints import router as import_files
+from services.api.members.endpoints import router as members
 from services.api.participants.endpoints import router as participants
 from services.api.peers.endpoints import router as peers
 from services.api.pipeline.endpoints import router as pipeline

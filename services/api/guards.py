@@ -1,8 +1,8 @@
 """Keeps out of the application what must not come in: foreign hosts and sites, endless bodies."""
 
 import math
-from collections.abc import Sequence
 import re
+from collections.abc import Sequence
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders

@@ -122,6 +122,7 @@ async def test_what_came_of_a_broken_piece_counts(any_runtime: Runtime, up: Uplo
         "type": "http", "method": "PATCH", "path": f"{IMPORTS}/{import_id}/files/{file_id}",
         "query_string": b"", "scheme": "http", "http_version": "1.1", "root_path": "",
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 1),
     }  # fmt: skip
     await create_app(any_runtime)(scope, receive, send)  # type: ignore[arg-type]
     assert await up.offset(import_id, file_id) == 700

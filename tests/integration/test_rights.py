@@ -132,7 +132,8 @@ async def test_every_route_says_what_it_asks_for(runtime: Runtime) -> None:
 _PATHS = {
     "code": "AAA", "transfer_id": "1", "recall_id": "1", "rule_id": "1", "study_id": "1",
     "series_id": "1", "username": "viewer", "study": "1.2.3", "series": "1.2.3",
-    "instance": "1.2.3", "import_id": "1", "file_id": "1", "frames": "1", "where": "00100010", "title": "SLUSE",
+    "instance": "1.2.3", "import_id": "1", "file_id": "1", "frames": "1", "where": "00100010",
+    "title": "SLUSE",
 }  # fmt: skip
 
 

@@ -44,9 +44,7 @@ async def list_imports(
 
 
 @router.post("", status_code=201, responses=responses(422))
-async def begin_import(
-    body: ImportCreate, person: PersonDep, runtime: RuntimeDep
-) -> ImportRead:
+async def begin_import(body: ImportCreate, person: PersonDep, runtime: RuntimeDep) -> ImportRead:
     """Begin an import: name its files next, then send them piece by piece."""
     async with runtime.ledger.reading() as connection:
         await require_project(person, connection, Right.ASSIGN, body.project)
