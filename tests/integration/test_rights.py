@@ -299,6 +299,11 @@ async def test_guessing_is_slowed_down(world: World) -> None:
     )
     assert answer.status_code == 429 and "quarter of an hour" in answer.text
     await world.signed_in("owner")
+    # A stranger does not keep the person out who comes from elsewhere.
+    transport = httpx.ASGITransport(world.app, client=("10.0.0.9", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as elsewhere:
+        form = {"username": "viewer", "password": PASSWORD}
+        assert (await elsewhere.post("/sign-in", data=form)).status_code == 303
 
 
 async def test_what_another_site_sends_is_refused(world: World) -> None:

@@ -15,14 +15,20 @@ from shared.ledger.writing import insert_or
 
 _throttle = core(Throttle)
 _FORGOTTEN = timedelta(minutes=15)
-_MOST = {"name": 8, "address": 40}  # failures; a whole ward may come from one address
+# Failures: of a name from one address; of a name from anywhere, so that a stranger can't easily
+# keep somebody out; and from one address, from which a whole ward may come.
+_MOST = {"both": 8, "name": 40, "address": 40}
 
 
 def keys(master_key: MasterKey, username: str, address: str) -> dict[str, str]:
     """What failures are counted under: hashes, since people type passwords as names by mistake."""
     return {
         kind: master_key.index(f"sign-in {kind}", value)
-        for kind, value in (("name", username), ("address", address))
+        for kind, value in (
+            ("both", f"{username}\n{address}"),
+            ("name", username),
+            ("address", address),
+        )
     }
 
 
@@ -60,4 +66,5 @@ async def failed(connection: Connection, counted: dict[str, str]) -> None:
 
 async def succeeded(connection: Connection, counted: dict[str, str]) -> None:
     """The right password clears the name, not the address: others may guess from there."""
-    await connection.execute(delete(_throttle).where(_throttle.c.key == counted["name"]))
+    cleared = [counted["both"], counted["name"]]
+    await connection.execute(delete(_throttle).where(_throttle.c.key.in_(cleared)))
