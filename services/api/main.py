@@ -1,4 +1,4 @@
-"""Wires the api: HTTP server and dead-letter consumer."""
+"""Wires the api: HTTP server, dead-letter consumer, and what tells webhooks."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ import uvicorn
 
 from services.api.app import create_app
 from services.api.consumer import DeadConsumer
+from services.api.webhooks.sending import Sender
 from shared.errors import StartError
 from shared.runtime import Runtime
 from shared.settings import Settings
@@ -51,11 +52,13 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         runtime.opened("HTTP", listening.getsockname()[1])
         stopping = asyncio.create_task(stop.wait())
+        telling = asyncio.create_task(Sender(runtime).run())
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             server.should_exit = True
             stopping.cancel()
+            telling.cancel()
             try:
                 await serving
             finally:

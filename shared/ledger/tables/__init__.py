@@ -33,6 +33,7 @@ from shared.ledger.tables.projects import (
 )
 from shared.ledger.tables.system import AuditEvent, DeadLetter
 from shared.ledger.tables.transfers import Delivery, Finding, Recall, Release, SentTo, Transfer
+from shared.ledger.tables.webhooks import Webhook, WebhookDelivery
 
 METADATA = SQLModel.metadata
 
@@ -74,6 +75,8 @@ __all__ = [
     "Throttle",
     "Transfer",
     "WebSession",
+    "Webhook",
+    "WebhookDelivery",
     "WithdrawnStudy",
     "core",
 ]
