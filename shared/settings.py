@@ -201,6 +201,16 @@ class Settings(BaseSettings):
         False, description="Browsers reach them over HTTPS (through a proxy): cookies say so."
     )
 
+    # Webhooks
+    webhook_hosts: frozenset[str] = Field(
+        frozenset(),
+        description="The only hosts that webhooks may lie on; empty for any. A project's webhook "
+        "may lie on Sluse's own machine only if that is named here.",
+    )
+    webhook_ca: Path | None = Field(
+        None, description="PEM file: further authorities of webhooks' certificates."
+    )
+
     # The directory
     ldap_url: str | None = Field(
         None,

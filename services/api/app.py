@@ -31,6 +31,7 @@ from services.api.studies.endpoints import router as studies
 from services.api.tokens.endpoints import router as tokens
 from services.api.transfers.endpoints import router as transfers
 from services.api.web import pages
+from services.api.webhooks.endpoints import router as webhooks
 from shared.ledger.schema import current_revision
 from shared.runtime import Runtime
 
@@ -82,7 +83,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     for router in (
         pipeline, projects, destinations, routing_rules, studies, transfers, quarantine,
         dead_letters, recalls, series, participants, comparisons, coupling_lists,
-        peers, refusals, accounts, members, tokens, imports, import_files,
+        peers, refusals, accounts, members, tokens, imports, import_files, webhooks,
     ):  # fmt: skip
         api.include_router(router)
     app.include_router(api)

@@ -1,4 +1,4 @@
-"""Wires the api: HTTP server, dead-letter consumer, and the worker on imports."""
+"""Wires the api: HTTP server, dead-letter consumer, the worker on imports, what tells webhooks."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ import uvicorn
 from services.api.app import create_app
 from services.api.consumer import DeadConsumer
 from services.api.imports.worker import Worker
+from services.api.webhooks.sending import Sender
 from shared.errors import StartError
 from shared.runtime import Runtime
 from shared.settings import Settings
@@ -53,12 +54,14 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
         runtime.opened("HTTP", listening.getsockname()[1])
         importing = asyncio.create_task(Worker(runtime).run())
         stopping = asyncio.create_task(stop.wait())
+        telling = asyncio.create_task(Sender(runtime).run())
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             server.should_exit = True
             stopping.cancel()
             importing.cancel()
+            telling.cancel()
             try:
                 await serving
             finally:

@@ -14,6 +14,7 @@ from shared.errors import StepError
 from shared.events import StudySettled
 from shared.ledger import Ledger
 from shared.ledger.tables import Association, Study, StudyAssociation, core
+from shared.ledger.telling import tell_of_settled
 from shared.settings import Settings
 
 log = telemetry.logger("settling")
@@ -77,6 +78,7 @@ class Settling:
                 .returning(_study.c.id)
             )
             events = [StudySettled(study_id=study_id) for study_id in sorted(settled)]
+            await tell_of_settled(connection, [event.study_id for event in events])
         if events:
             await self._bus.publish(events, producer="classifier", correlation_id="settling")
             log.info("settled", studies=[event.study_id for event in events])

@@ -45,6 +45,9 @@ class Action(StrEnum):
     GROUP_ROLE_REMOVED = "group-role.removed"
     TOKEN_CREATED = "token.created"  # noqa: S105
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
+    WEBHOOK_CREATED = "webhook.created"
+    WEBHOOK_CHANGED = "webhook.changed"
+    WEBHOOK_REMOVED = "webhook.removed"
     IDENTITIES_SHOWN = "identities.shown"
 
 

@@ -80,6 +80,32 @@ class ProjectState(StrEnum):
     CLOSED = "closed"
 
 
+class WebhookEvent(StrEnum):
+    """What other systems may be told of."""
+
+    TRANSFER_COMPLETE = "transfer.complete"
+    """A transfer has become complete."""
+    TRANSFER_ATTENTION = "transfer.attention"
+    """A transfer needs a person."""
+    STUDY_SETTLED = "study.settled"
+    """Nobody sends a study any more."""
+
+
+WEBHOOK_TEST = "webhook.test"
+"""What a person sends to try a webhook."""
+
+
+class WebhookDeliveryState(StrEnum):
+    """How far telling another system of one event is."""
+
+    WAITING = "waiting"
+    """It is told as soon as it is due."""
+    DELIVERED = "delivered"
+    """It has taken it."""
+    GIVEN_UP = "given-up"
+    """It was tried for a day, or was not to be tried again."""
+
+
 IN_FLIGHT = frozenset({DeliveryState.ASSIGNED, DeliveryState.ANONYMIZED})
 
 _D, _T = DeliveryState, TransferState

@@ -12,9 +12,11 @@ from shared.ledger.states import (
     DeliveryState,
     TransferState,
     Verification,
+    WebhookEvent,
     transfer_sources_of,
 )
 from shared.ledger.tables import Delivery, Destination, Project, SentTo, Study, Transfer, core
+from shared.ledger.telling import tell_of_transfers
 
 _delivery, _transfer = core(Delivery), core(Transfer)
 _study, _project, _destination = core(Study), core(Project), core(Destination)
@@ -55,12 +57,12 @@ async def settle(connection: Connection, transfer_ids: Iterable[int]) -> None:
         return
     await lock_transfers(connection, wanted)
     ended = [DeliveryState.HELD, DeliveryState.FAILED]
-    for state, unless, further in (
-        (TransferState.VERIFYING, [*IN_FLIGHT, *ended], _is_to_be_verified()),
-        (TransferState.COMPLETE, [*IN_FLIGHT, *ended], true()),
-        (TransferState.ATTENTION, [*IN_FLIGHT], true()),
+    for state, unless, further, event in (
+        (TransferState.VERIFYING, [*IN_FLIGHT, *ended], _is_to_be_verified(), None),
+        (TransferState.COMPLETE, [*IN_FLIGHT, *ended], true(), WebhookEvent.TRANSFER_COMPLETE),
+        (TransferState.ATTENTION, [*IN_FLIGHT], true(), WebhookEvent.TRANSFER_ATTENTION),
     ):
-        await connection.execute(
+        changed = await connection.scalars(
             update(_transfer)
             .where(
                 _transfer.c.id.in_(wanted),
@@ -75,7 +77,10 @@ async def settle(connection: Connection, transfer_ids: Iterable[int]) -> None:
                 changed_at=now(),
                 verify_at=now() if state is TransferState.VERIFYING else None,
             )
+            .returning(_transfer.c.id)
         )
+        if event is not None:
+            await tell_of_transfers(connection, event, list(changed))
 
 
 def _is_to_be_verified() -> ColumnElement[bool]:

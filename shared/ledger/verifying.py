@@ -15,8 +15,9 @@ from shared.clock import now
 from shared.errors import Reason
 from shared.ledger.database import Connection
 from shared.ledger.starting import Assigned, resend
-from shared.ledger.states import DeliveryState, TransferState
+from shared.ledger.states import DeliveryState, TransferState, WebhookEvent
 from shared.ledger.tables import Delivery, Project, Release, Transfer, core
+from shared.ledger.telling import tell_of_transfers
 
 _transfer, _project = core(Transfer), core(Project)
 _release, _delivery = core(Release), core(Delivery)
@@ -104,7 +105,7 @@ async def verified(connection: Connection, one: Verifying, *, asked: bool = True
     asked
         The destination has said so.
     """
-    await connection.execute(
+    changed = await connection.scalars(
         update(_transfer)
         .where(_is_still(one))
         .values(
@@ -116,7 +117,9 @@ async def verified(connection: Connection, one: Verifying, *, asked: bool = True
             reason=None,
             detail="",
         )
+        .returning(_transfer.c.id)
     )
+    await tell_of_transfers(connection, WebhookEvent.TRANSFER_COMPLETE, list(changed))
 
 
 async def postpone(
@@ -139,7 +142,7 @@ async def needs_attention(
     connection: Connection, one: Verifying, reason: Reason, *, missing: int = 0, detail: str = ""
 ) -> None:
     """A person must decide."""
-    await connection.execute(
+    changed = await connection.scalars(
         update(_transfer)
         .where(_is_still(one))
         .values(
@@ -150,7 +153,9 @@ async def needs_attention(
             reason=reason,
             detail=detail[:200],
         )
+        .returning(_transfer.c.id)
     )
+    await tell_of_transfers(connection, WebhookEvent.TRANSFER_ATTENTION, list(changed))
 
 
 async def send_missing(
@@ -198,7 +203,10 @@ async def verify_again(connection: Connection, transfer_id: int) -> bool:
 
 async def accept(connection: Connection, transfer_id: int) -> bool:
     """A person takes it for complete as it is. Whether it could be."""
-    return await _decide(connection, transfer_id, TransferState.COMPLETE, verify_at=None)
+    accepted = await _decide(connection, transfer_id, TransferState.COMPLETE, verify_at=None)
+    if accepted:
+        await tell_of_transfers(connection, WebhookEvent.TRANSFER_COMPLETE, [transfer_id])
+    return accepted
 
 
 async def _decide(

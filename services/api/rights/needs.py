@@ -45,6 +45,7 @@ _ADMINISTER = Need(Where.SYSTEM, Right.ADMINISTER)
 _VIEW, _ASSIGN = Need(Where.SOMEWHERE, Right.VIEW), Need(Where.SOMEWHERE, Right.ASSIGN)
 _IDENTIFY, _CORRECT = Need(Where.SOMEWHERE, Right.IDENTIFY), Need(Where.SOMEWHERE, Right.CORRECT)
 _IMPORT = Need(Where.IMPORT, Right.ASSIGN)
+_MANAGE = Need(Where.SOMEWHERE, Right.MANAGE)
 _STUDY = Need(Where.SEEN_STUDY, Right.ASSIGN)
 
 
@@ -160,6 +161,14 @@ NEEDS: dict[str, Need] = {
     "list_tokens": _SIGNED_IN,
     "create_token": _SIGNED_IN,
     "revoke_token": _SIGNED_IN,
+    # Webhooks: the endpoints ask whose it is
+    "list_webhooks": _MANAGE,
+    "create_webhook": _MANAGE,
+    "read_webhook": _MANAGE,
+    "change_webhook": _MANAGE,
+    "remove_webhook": _MANAGE,
+    "list_webhook_deliveries": _MANAGE,
+    "test_webhook": _MANAGE,
     # DICOMweb: originals
     "store_instances": _ASSIGN,
     "store_instances_of_study": _ASSIGN,

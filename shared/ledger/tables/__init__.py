@@ -34,6 +34,7 @@ from shared.ledger.tables.projects import (
 )
 from shared.ledger.tables.system import AuditEvent, DeadLetter
 from shared.ledger.tables.transfers import Delivery, Finding, Recall, Release, SentTo, Transfer
+from shared.ledger.tables.webhooks import Webhook, WebhookDelivery
 
 METADATA = SQLModel.metadata
 
@@ -79,6 +80,8 @@ __all__ = [
     "Throttle",
     "Transfer",
     "WebSession",
+    "Webhook",
+    "WebhookDelivery",
     "WithdrawnStudy",
     "core",
 ]

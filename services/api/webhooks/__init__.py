@@ -1,0 +1,1 @@
+"""The webhooks resource, and what sends to webhooks."""
