@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import ColumnElement, delete, func, select, text, update
 
 from shared.admission import Objection, Refusal, Way
 from shared.clock import now
@@ -220,9 +220,12 @@ async def wait_for_arrivals(connection: Connection) -> None:
 
 
 async def matching(
-    connection: Connection, keys: Collection[Key], master_key: MasterKey
+    connection: Connection,
+    keys: Collection[Key],
+    master_key: MasterKey,
+    seen: ColumnElement[bool],
 ) -> list[int]:
-    """Ids of the studies here that one of `keys` names, in order.
+    """Ids of the studies here that one of `keys` names, in order; of those that may be `seen`.
 
     Looks at all of them: whether two values are spellings of one, only their keyed hashes tell.
     """
@@ -230,7 +233,7 @@ async def matching(
     last = 0
     while True:
         rows = await connection.execute(
-            select(*_FACTS).where(_study.c.id > last).order_by(_study.c.id).limit(_AT_ONCE)
+            select(*_FACTS).where(_study.c.id > last, seen).order_by(_study.c.id).limit(_AT_ONCE)
         )
         studies = [_Facts(*row) for row in rows]
         found += [

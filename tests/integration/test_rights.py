@@ -22,7 +22,7 @@ from shared.ledger.auditing import Action
 from shared.ledger.tables import Account, ApiToken, AuditEvent, WebSession, core
 from shared.runtime import Runtime
 from tests.helpers import rows
-from tests.integration.test_api_fixtures import Api, receive
+from tests.integration.test_api_fixtures import Api, assign, receive
 
 PASSWORD = "correct horse battery"
 CALLED = "SLUSE"
@@ -226,13 +226,14 @@ async def test_unassigned_studies_are_seen_by_whom_they_may_concern(world: World
     assert (await entry("GET", "/studies", 200))["items"] == []
     # A rule that has come after the study takes nothing by itself, and says where it belongs.
     rule = {"name": "r", "called_aet": CALLED, "patient_id_pattern": "P2", "project": "AAA"}
-    await manager("POST", "/routing-rules", 201, rule)
+    await manager("POST", "/routing-rules", 403, rule)
+    await world.root("POST", "/routing-rules", 201, rule)
     (seen,) = (await entry("GET", "/studies", 200))["items"]
     assert seen["study_instance_uid"] == uid
     await entry("GET", f"/studies/{seen['id']}", 200)
     await entry("GET", "/studies/1", 404)
     body = {"study_id": 1, "project": "AAA", "participant": "A_1"}
-    await entry("POST", "/transfers", 404, body)
+    await entry.refused("/transfers", body, "study_id")
     await entry("POST", "/transfers", 201, body | {"study_id": seen["id"], "participant": "A_2"})
     assert (await entry("GET", "/studies", 200))["items"] == [], "it is under its pseudonym now"
 
@@ -523,3 +524,105 @@ async def test_the_pages_speak_the_persons_language(world: World) -> None:
     anybody = world.client()
     await anybody.post("/language", data={"language": "xx"})
     assert "Sign in" in (await anybody.get("/sign-in")).text
+
+
+# What a review found
+
+
+@pytest.mark.parametrize("number", ["+1", "%2B1", "1.0", "%201", "1%20", "٣", "1" * 30, "1" * 5000])
+async def test_a_number_is_written_in_one_way_only(world: World, number: str) -> None:
+    """Rights are looked up by what the path says: it must not mean something else to the route."""
+    uid = await world.study(1)
+    body = {"study_instance_uid": uid, "project": "AAA", "participant": "A_1"}
+    await (await world.api("owner"))("POST", "/transfers", 201, body)
+    stranger = await world.signed_in("nobody")
+    for method, path in (
+        ("GET", "transfers/{}"), ("POST", "transfers/{}/cancel"), ("POST", "transfers/{}/recall"),
+        ("GET", "recalls/{}"), ("GET", "routing-rules/{}"), ("GET", "imports/{}"),
+        ("GET", "studies/{}"), ("GET", "series/{}"),
+    ):  # fmt: skip
+        answer = await stranger.request(method, f"/api/v1/{path.format(number)}")
+        assert answer.status_code in (403, 404, 422), (path, answer.text)
+    assert (await (await world.api("owner"))("GET", "/transfers/1", 200))["state"] == "requested"
+
+
+async def test_no_rule_and_no_list_finds_or_takes_another_projects_patients(world: World) -> None:
+    uid = await world.study(1)
+    await world.root("PUT", "/projects/BBB/members/nobody", 200, {"role": "owner"})
+    body = {"study_instance_uid": uid, "project": "BBB", "participant": "B_1"}
+    theirs = await world.api("nobody")
+    await theirs("POST", "/transfers", 201, body)
+    manager = await world.api("data-manager")
+    rule = {"name": "r", "called_aet": CALLED, "patient_id_pattern": "P", "project": "AAA"}
+    assert (await manager("POST", "/routing-rules/dry-run", 200, rule))["items"] == []
+    await world.root("POST", "/routing-rules", 201, rule)
+    assert await manager("POST", "/routing-rules/1/apply", 200) == {"taken": 0, "refused": 0}
+    for query in ("?dry_run=true", ""):
+        answer = await manager.client.post(
+            f"/api/v1/projects/AAA/coupling-list{query}",
+            content=f"study_instance_uid,participant\n{uid},A_1\n",
+            headers={"content-type": "text/csv"},
+        )
+        assert answer.json()["studies"]["matching"] == 0, answer.text
+    await manager.refused("/transfers", body | {"project": "AAA"}, "study_instance_uid")
+    await manager.refused(
+        "/transfers", body | {"project": "AAA", "study_instance_uid": "1.2.3"}, "study_instance_uid"
+    )
+    answer = await manager.client.get("/api/v1/studies?project=BBB")
+    assert answer.status_code == 422
+    assert (await theirs("GET", "/studies/1", 200))["projects"] == ["BBB"]
+    # Once it has left the project, it has left its people's sight.
+    await theirs("POST", "/transfers/1/cancel", 200)
+    await world.root("PUT", "/projects/AAA/members/data-manager", 200, {"role": "owner"})
+    await (await world.api("data-manager"))(
+        "POST", "/transfers", 201, body | {"project": "AAA", "participant": "A_9"}
+    )
+    await theirs("GET", "/studies/1", 404)
+
+
+async def test_a_token_makes_itself_no_more_than_it_is(world: World) -> None:
+    owner = await world.api("owner")
+    await owner.refused("/tokens", {"name": "t", "rights": ["operate"], "project": "AAA"}, "rights")
+    made = await owner("POST", "/tokens", 201, {"name": "t", "rights": ["view", "manage"]})
+    token = Api(world.client(authorization=f"Bearer {made['token']}"))
+    await token("POST", "/tokens", 403, {"name": "u", "rights": ["view"], "days": 366})
+    await token("DELETE", f"/tokens/{made['id']}", 403)
+    await token("POST", "/account/password", 403, {"old": PASSWORD, "new": PASSWORD})
+    await token("PATCH", "/account", 403, {"name": "x"})
+    await owner("POST", "/account/password", 204, {"old": PASSWORD, "new": "x" * 12})
+    await token("GET", "/account", 401)
+
+
+async def test_who_sees_pseudonyms_gets_no_way_back(world: World) -> None:
+    uid = await world.study(1)
+    body = {"study_instance_uid": uid, "project": "AAA", "participant": "A_1"}
+    owner, viewer = await world.api("owner"), await world.api("viewer")
+    await owner("POST", "/transfers", 201, body)
+    await assign(world.runtime, 1)
+    assert (await owner("GET", "/projects/AAA", 200))["date_shift_days"] is not None
+    for api in (viewer, world.root):
+        assert (await api("GET", "/projects/AAA", 200))["date_shift_days"] is None
+        assert (await api("GET", "/projects", 200))[0]["date_shift_days"] is None
+        deliveries = (await api("GET", "/transfers/1/deliveries", 200))["items"]
+        assert deliveries and all(one["sop_instance_uid"] is None for one in deliveries)
+    assert all(
+        one["sop_instance_uid"]
+        for one in (await owner("GET", "/transfers/1/deliveries", 200))["items"]
+    )
+
+
+async def test_nobody_stores_into_another_project(world: World) -> None:
+    entry = await world.signed_in("data-entry")
+    kind = 'multipart/related; type="application/dicom"; boundary=b'
+    for title, status in (("BBB", 404), ("NOBODY", 404), ("AAA", 400), ("SLUSE", 400)):
+        answer = await entry.post(
+            f"/dicom-web/aet/{title}/studies", content=b"", headers={"content-type": kind}
+        )
+        assert answer.status_code == status, (title, answer.text)
+
+
+async def test_many_guesses_at_once_are_no_more_than_one_by_one(world: World) -> None:
+    client = world.client()
+    form = {"username": "viewer", "password": "wrong"}
+    answers = await asyncio.gather(*(client.post("/sign-in", data=form) for _ in range(30)))
+    assert sorted(one.status_code for one in answers) == [401] * 8 + [429] * 22

@@ -16,7 +16,7 @@ from services.api.accounts.schemas import (
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.problems import not_found, responses
 from services.api.rights.deciding import PersonDep
-from services.api.rights.person import Person
+from services.api.rights.person import Person, require_browser
 from shared.ledger.tables import Account
 
 router = APIRouter(tags=["people"])
@@ -112,4 +112,5 @@ async def delete_group_role(group_role_id: PathId, runtime: RuntimeDep) -> Respo
 def _own_id(person: Person) -> int:
     if person.account_id is None:
         raise not_found("account")
+    require_browser(person)
     return person.account_id

@@ -10,7 +10,7 @@ from services.api.accounts.hashing import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from services.api.fields import Name, OptionalName, ProjectCode, like
 from shared.people import Right, Role, Source, SystemRole
 
-_USERNAME = r"[a-z0-9](?:[a-z0-9._@-]{0,62}[a-z0-9])?"
+USERNAME = r"[a-z0-9](?:[a-z0-9._@-]{0,62}[a-z0-9])?"
 
 
 class Language(StrEnum):
@@ -32,7 +32,7 @@ def _long_enough(value: SecretStr) -> SecretStr:
 
 
 Username = Annotated[
-    str, AfterValidator(_small), Field(min_length=1, max_length=64, pattern=f"(?i)^{_USERNAME}$")
+    str, AfterValidator(_small), Field(min_length=1, max_length=64, pattern=f"(?i)^{USERNAME}$")
 ]
 Password = Annotated[SecretStr, AfterValidator(_long_enough)]
 

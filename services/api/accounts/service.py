@@ -1,7 +1,8 @@
 """Reads and writes accounts."""
 
-from sqlalchemy import delete, func
+from sqlalchemy import delete, func, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -79,6 +80,7 @@ async def change(session: AsyncSession, account_id: int, body: AccountChange) ->
     connection = await session.connection()
     if body.password is not None or not account.enabled:
         await sessions.end_all(connection, account_id)
+        await _revoke_all(connection, account_id)
     await audit(
         connection, Action.ACCOUNT_CHANGED, account=account_id, before=before, after=_state(account)
     )
@@ -109,6 +111,7 @@ async def change_password(session: AsyncSession, account_id: int, body: OwnPassw
     session.add(account)
     connection = await session.connection()
     await sessions.end_all(connection, account_id)
+    await _revoke_all(connection, account_id)
     await audit(connection, Action.PASSWORD_CHANGED, account=account_id)
 
 
@@ -173,11 +176,27 @@ async def create_group_role(session: AsyncSession, body: GroupRoleCreate) -> Gro
 
 
 async def remove_group_role(session: AsyncSession, group_role_id: int) -> None:
-    """A group has no role any more; what it gave ends when its members sign in next."""
+    """A group has no role any more. What groups gave in its place ends now for everybody; those
+    whom another group gives the same have it back when they sign in next.
+    """
     row = await session.get(GroupRole, group_role_id)
     if row is None:
         raise not_found("group role")
     await session.delete(row)
+    connection = await session.connection()
+    account, membership = core(Account), core(Membership)
+    if row.project_id is None:
+        await connection.execute(
+            update(account)
+            .where(account.c.directory_role == row.role)
+            .values(directory_role=SystemRole.NONE)
+        )
+    else:
+        await connection.execute(
+            delete(membership).where(
+                membership.c.project_id == row.project_id, membership.c.by_directory
+            )
+        )
     await audit(await session.connection(), Action.GROUP_ROLE_REMOVED, group_role=group_role_id)
 
 
@@ -191,6 +210,12 @@ async def _administrators(session: AsyncSession) -> int:
         )
     )
     return found.one()
+
+
+async def _revoke_all(connection: AsyncConnection, account_id: int) -> None:
+    """Whoever knew the password may have made tokens."""
+    token = core(ApiToken)
+    await connection.execute(delete(token).where(token.c.account_id == account_id))
 
 
 def _state(account: Account) -> dict[str, object]:

@@ -56,9 +56,11 @@ async def sign_in(runtime: Runtime, username: str, password: str, address: str) 
     if not username.isprintable():
         username = ""  # nobody's, and nothing that a database would take
     counted = throttle.keys(await runtime.load_master_key(), username, address)
+    async with runtime.ledger.transaction() as connection:
+        barred = await throttle.is_barred(connection, counted)
+    if barred:
+        raise NotSignedInError(BARRED, 429)
     async with runtime.ledger.reading() as connection:
-        if await throttle.is_barred(connection, counted):
-            raise NotSignedInError(BARRED, 429)
         account = (
             await connection.execute(select(_account).where(_account.c.username == username))
         ).first()
@@ -68,9 +70,7 @@ async def sign_in(runtime: Runtime, username: str, password: str, address: str) 
         log.warning("the directory does not answer", why=str(error))
         raise NotSignedInError(AWAY, 503) from None
     async with runtime.ledger.transaction() as connection:
-        if account_id is None:
-            await throttle.failed(connection, counted)
-        else:
+        if account_id is not None:
             await throttle.succeeded(connection, counted)
             secret = await sessions.begin(connection, account_id)
             await audit(connection, Action.SIGNED_IN, actor=username[:64], account=account_id)
@@ -122,6 +122,12 @@ async def _welcome(
     connection: Connection, account: Any, username: str, found: Found, source: Source
 ) -> int:
     """Note what the directory, or the provider, says of a person; the account's id."""
+    if account is None:  # the same person by another name
+        account = (
+            await connection.execute(select(_account).where(_account.c.subject == found.subject))
+        ).first()
+        if account is not None and not account.enabled:
+            raise NotSignedInError(WRONG)
     if account is not None and account.subject not in (None, found.subject):
         # The name was given to somebody else: what the first one may do is not theirs.
         log.warning("a user name belongs to another person now", account=account.id)

@@ -5,7 +5,7 @@ The counts are in the ledger, so that several replicas of the api count together
 
 from datetime import timedelta
 
-from sqlalchemy import case, delete, select
+from sqlalchemy import case, delete, select, update
 
 from shared.clock import now
 from shared.identity import MasterKey
@@ -33,17 +33,20 @@ def keys(master_key: MasterKey, username: str, address: str) -> dict[str, str]:
 
 
 async def is_barred(connection: Connection, counted: dict[str, str]) -> bool:
-    """Whether there were too many failures lately."""
+    """Whether there were too many failures lately; otherwise this try counts as one, so that many
+    at once are no more than one after the other.
+    """
+    await _count(connection, counted)
     rows = await connection.execute(
         select(_throttle.c.key, _throttle.c.failures).where(
             _throttle.c.key.in_(list(counted.values())), _throttle.c.last_at > now() - _FORGOTTEN
         )
     )
     failures = {row.key: row.failures for row in rows}
-    return any(failures.get(key, 0) >= _MOST[kind] for kind, key in counted.items())
+    return any(failures.get(key, 0) > _MOST[kind] for kind, key in counted.items())
 
 
-async def failed(connection: Connection, counted: dict[str, str]) -> None:
+async def _count(connection: Connection, counted: dict[str, str]) -> None:
     """Count a failure. Old ones are forgotten."""
     moment = now()
     await connection.execute(delete(_throttle).where(_throttle.c.last_at < moment - _FORGOTTEN))
@@ -65,6 +68,11 @@ async def failed(connection: Connection, counted: dict[str, str]) -> None:
 
 
 async def succeeded(connection: Connection, counted: dict[str, str]) -> None:
-    """The right password clears the name, not the address: others may guess from there."""
+    """The right password clears the name; of the address only this try: others may guess there."""
     cleared = [counted["both"], counted["name"]]
     await connection.execute(delete(_throttle).where(_throttle.c.key.in_(cleared)))
+    await connection.execute(
+        update(_throttle)
+        .where(_throttle.c.key == counted["address"])
+        .values(failures=_throttle.c.failures - 1)
+    )

@@ -20,6 +20,8 @@ from services.api.coupling_lists.schemas import (
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.paging import After, Limit, Page
 from services.api.problems import MEDIA_TYPE, FieldError, responses, rule_broken
+from services.api.rights.deciding import PersonDep
+from shared.ledger.auditing import Action, audit
 
 router = APIRouter(prefix="/projects/{code}/coupling-list", tags=["coupling list"])
 
@@ -43,6 +45,7 @@ _BODY: dict[str, Any] = {
 async def upload_coupling_list(
     code: Code,
     request: Request,
+    person: PersonDep,
     runtime: RuntimeDep,
     dry_run: Annotated[
         bool, Query(description="Only say what would come of it; nothing is changed.")
@@ -58,7 +61,7 @@ async def upload_coupling_list(
     taken at once.
     """
     report = await service.upload(
-        runtime, code, await _file(request), dry_run=dry_run, partial=partial
+        runtime, person, code, await _file(request), dry_run=dry_run, partial=partial
     )
     if report.stored or dry_run:
         return report
@@ -73,18 +76,23 @@ async def upload_coupling_list(
 
 @router.get("", responses=responses(404, 422))
 async def read_coupling_list(
-    code: Code, runtime: RuntimeDep, limit: Limit = 100, after: After = None
+    code: Code, person: PersonDep, runtime: RuntimeDep, limit: Limit = 100, after: After = None
 ) -> Page[EntryRead]:
     """List the rows, with the identities in clear."""
     master_key = await runtime.load_master_key()
     async with runtime.ledger.reading() as connection:
-        return await service.list_page(connection, code, master_key, limit=limit, after=after)
+        page = await service.list_page(connection, code, master_key, limit=limit, after=after)
+    if person.account_id is not None and page.items:
+        async with runtime.ledger.transaction() as connection:
+            entries = [one.id for one in page.items]
+            await audit(connection, Action.IDENTITIES_SHOWN, project=code, entries=entries)
+    return page
 
 
 @router.post("/apply", responses=responses(404, 422))
-async def apply_coupling_list(code: Code, runtime: RuntimeDep) -> StudiesReport:
+async def apply_coupling_list(code: Code, person: PersonDep, runtime: RuntimeDep) -> StudiesReport:
     """Take the studies on the list that are here: after the project became active, for instance."""
-    return await service.apply(runtime, code)
+    return await service.apply(runtime, person, code)
 
 
 @router.delete("", responses=responses(404, 422))

@@ -18,6 +18,8 @@ from services.api.coupling_lists.schemas import (
 from services.api.nudging import nudge
 from services.api.paging import Page, page_of
 from services.api.problems import not_found, rule_broken
+from services.api.rights.person import Person
+from services.api.rights.studies import seen_by
 from shared import telemetry
 from shared.events import TransferRequested
 from shared.identity import MasterKey
@@ -47,7 +49,7 @@ _project, _entry = core(Project), core(CouplingEntry)
 
 
 async def upload(
-    runtime: Runtime, code: str, file: bytes, *, dry_run: bool, partial: bool
+    runtime: Runtime, person: Person, code: str, file: bytes, *, dry_run: bool, partial: bool
 ) -> UploadReport:
     """Take a list, as far as nothing is wrong with it, and the studies on it that are here.
 
@@ -70,20 +72,22 @@ async def upload(
     storing = not dry_run and (partial or not verdict.wrong)
     if storing:
         await _store(runtime, project_id, verdict, known, master_key)
-    studies = await _studies(runtime, project_id, verdict.entries, master_key, taking=storing)
+    studies = await _studies(
+        runtime, project_id, verdict.entries, master_key, person, taking=storing
+    )
     report = _report(found, verdict, studies, storing=storing)
     counts = report.model_dump(include={"rows", "new", "changed", "unchanged", "wrong"})
     log.info("coupling list uploaded", project=project_id, stored=storing, **counts)
     return report
 
 
-async def apply(runtime: Runtime, code: str) -> StudiesReport:
-    """Take the studies on the list that are here."""
+async def apply(runtime: Runtime, person: Person, code: str) -> StudiesReport:
+    """Take the studies on the list that are here, as far as the person sees them."""
     master_key = await runtime.load_master_key()
     async with runtime.ledger.reading() as connection:
         project_id, _ = await find_project(connection, code)
         keys = (await stored(connection, project_id)).keys()
-    return await _studies(runtime, project_id, keys, master_key, taking=True)
+    return await _studies(runtime, project_id, keys, master_key, person, taking=True)
 
 
 async def list_page(
@@ -152,6 +156,7 @@ async def _studies(
     project_id: int,
     keys: Collection[Key],
     master_key: MasterKey,
+    person: Person,
     *,
     taking: bool,
 ) -> StudiesReport:
@@ -159,7 +164,8 @@ async def _studies(
     async with runtime.ledger.transaction() as connection:
         await wait_for_arrivals(connection)
     async with runtime.ledger.reading() as connection:
-        wanted = await matching(connection, keys, master_key)
+        seen = await seen_by(person, connection, runtime)
+        wanted = await matching(connection, keys, master_key, seen)
     report = StudiesReport(matching=len(wanted))
     for start in range(0, len(wanted) if taking else 0, _STUDIES_AT_ONCE):
         batch = wanted[start : start + _STUDIES_AT_ONCE]

@@ -1,14 +1,18 @@
 """Which originals who asks over DICOMweb may see: the one place that says so."""
 
 from fastapi import Request
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement, and_, select
 
 from services.api.dicomweb.holding import Held, find
 from services.api.dicomweb.matching import is_shown
 from services.api.rights.person import Person
 from services.api.rights.studies import note_shown, seen_by
 from shared.ledger import Connection
+from shared.ledger.tables import Project, RoutingRule, core
+from shared.ledger.titles import titles
+from shared.people import Right
 from shared.runtime import Runtime
+from shared.settings import Settings
 
 
 async def seen(request: Request, runtime: Runtime, connection: Connection) -> ColumnElement[bool]:
@@ -33,6 +37,22 @@ async def held(request: Request, runtime: Runtime, *uids: str) -> list[Held]:
 async def note(request: Request, runtime: Runtime, study_ids: set[int]) -> None:
     """Audit who has seen what these studies say of the patient."""
     await note_shown(_person(request), runtime, list(study_ids))
+
+
+async def may_store_for(
+    request: Request, connection: Connection, settings: Settings, title: str
+) -> bool:
+    """Whether there is such an AE title, and who asks may assign in the projects behind it."""
+    person = _person(request)
+    if title not in await titles(connection, settings.ae_title):
+        return False
+    project, rule = core(Project), core(RoutingRule)
+    behind = await connection.scalars(
+        select(project.c.id)
+        .where(project.c.code == title)
+        .union(select(rule.c.project_id).where(rule.c.called_aet == title, rule.c.enabled))
+    )
+    return title == settings.ae_title or all(person.may(Right.ASSIGN, one) for one in behind)
 
 
 def _person(request: Request) -> Person:

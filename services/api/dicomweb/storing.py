@@ -11,6 +11,7 @@ from services.api.dicomweb import media
 from services.api.dicomweb.intake import Intake
 from services.api.dicomweb.outcomes import Outcomes
 from services.api.dicomweb.parts import BrokenError, Parts
+from services.api.dicomweb.rights import may_store_for
 from services.api.nudging import nudge
 from services.api.problems import ProblemError
 from shared.announcing import received_events
@@ -19,7 +20,6 @@ from shared.events import BATCH, AssociationClosed
 from shared.identity import is_usable_uid
 from shared.ledger import Connection
 from shared.ledger.tables import WithdrawnStudy, core
-from shared.ledger.titles import titles
 from shared.runtime import Runtime
 from shared.spool import Association
 
@@ -57,7 +57,7 @@ async def store(
     if _announced(request) > settings.stow_max_request:
         raise ProblemError(413, _TOO_LARGE)
     async with runtime.ledger.reading() as connection:
-        if title is not None and title not in await titles(connection, settings.ae_title):
+        if title is not None and not await may_store_for(request, connection, settings, title):
             raise ProblemError(404, "Nobody here has this AE title.")
         withdrawn = await _withdrawn(connection)
     sender = Association(

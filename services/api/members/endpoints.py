@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
+from services.api.accounts.schemas import USERNAME
 from services.api.dependencies import RuntimeDep
 from services.api.members import service
 from services.api.members.schemas import MemberRead, MemberWrite
@@ -12,7 +13,9 @@ from services.api.projects.endpoints import Code
 
 router = APIRouter(prefix="/projects/{code}/members", tags=["people"])
 
-_Username = Annotated[str, Path(max_length=64, description="The person's user name.")]
+_Username = Annotated[
+    str, Path(max_length=64, pattern=f"(?i)^{USERNAME}$", description="The person's user name.")
+]
 
 
 @router.get("", responses=responses(404, 422))

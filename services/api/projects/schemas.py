@@ -127,7 +127,10 @@ class ProjectRead(BaseModel):
     sites: list[str]
     site_codes: dict[str, str]
     destination_id: int | None
-    date_shift_days: int
+    date_shift_days: int | None = Field(
+        description="Whole days added to every date. Only for who may see who the participants "
+        "are: with it dates can be moved back."
+    )
     identifier_scheme: Scheme
     profile: str
     state: ProjectState

@@ -8,11 +8,11 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from services.api.accounts.sessions import Signer
-from services.api.problems import ProblemError, not_found
+from services.api.problems import ProblemError, not_found, rule_broken
 from services.api.rights.knowing import who
 from services.api.rights.needs import NEEDS, Need, Where
 from services.api.rights.person import Person, refused
-from services.api.rights.places import is_written_well, project_of
+from services.api.rights.places import is_written_well, parameter_of, project_of
 from shared.ledger.auditing import ACTOR
 from shared.runtime import Runtime
 
@@ -92,7 +92,7 @@ async def _require(request: Request, runtime: Runtime, person: Person, need: Nee
     if need.where is Where.SEEN_STUDY:
         return  # the endpoint asks, who knows the study
     if not is_written_well(need.where, request.path_params):
-        return  # so there is nothing that could be shown; the route says what is wrong
+        raise rule_broken(parameter_of(need.where), "There can't be anything of this name.")
     async with runtime.ledger.reading() as connection:
         project_id = await project_of(connection, need.where, request.path_params)
     what = need.where.value.split(" ")[-1]

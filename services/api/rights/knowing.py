@@ -104,6 +104,7 @@ def _narrowed(owner: Person, token: Any) -> Person:
     else:
         held = owner.projects.get(token.project_id, frozenset()) | owner.everywhere
         projects, everywhere = {token.project_id: held & rights}, frozenset()
+        rights = frozenset()  # of the system: it reaches one project
     return Person(
         actor=f"{owner.actor} ({token.name})"[:64],
         account_id=owner.account_id,
@@ -129,7 +130,8 @@ async def _by_session(runtime: Runtime, secret: str) -> Person | None:
 
 async def _is_open(request: Request, runtime: Runtime) -> bool:
     """Whether it comes from this machine, and nobody has an account yet."""
-    if request.app.state.has_accounts or not _comes_from_here(request):
+    behind_a_proxy = runtime.settings.https
+    if request.app.state.has_accounts or behind_a_proxy or not _comes_from_here(request):
         return False
     async with runtime.ledger.reading() as connection:
         request.app.state.has_accounts = await are_there_accounts(connection)
@@ -139,6 +141,7 @@ async def _is_open(request: Request, runtime: Runtime) -> bool:
 def _comes_from_here(request: Request) -> bool:
     """Not through a proxy on this machine, which speaks for others."""
     forwarded = any(
-        name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip")
+        name.startswith("x-forwarded") or name in ("forwarded", "x-real-ip", "via")
+        for name in request.headers
     )
     return request.client is not None and request.client.host in _HERE and not forwarded

@@ -118,10 +118,11 @@ NEEDS: dict[str, Need] = {
     "send_piece": _IMPORT,
     "leave_file_out": _IMPORT,
     # Routing rules
-    "list_routing_rules": _IDENTIFY,
-    "create_routing_rule": _IDENTIFY,
-    "read_routing_rule": Need(Where.RULE, Right.IDENTIFY),
-    "change_routing_rule": Need(Where.RULE, Right.IDENTIFY),
+    "list_routing_rules": _VIEW,
+    # A rule takes what arrives for anybody: not one project's people to decide.
+    "create_routing_rule": _ADMINISTER,
+    "read_routing_rule": Need(Where.RULE, Right.VIEW),
+    "change_routing_rule": _ADMINISTER,
     "try_new_routing_rule": _IDENTIFY,
     "try_changed_routing_rule": Need(Where.RULE, Right.IDENTIFY),
     "try_routing_rule": Need(Where.RULE, Right.IDENTIFY),

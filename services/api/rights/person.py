@@ -67,6 +67,18 @@ class Person:
         raise refused(right)
 
 
+def require_browser(person: Person) -> None:
+    """Go no further with a token: it must not make itself more than it is, or last longer.
+
+    Raises
+    ------
+    ProblemError
+        403.
+    """
+    if person.account_id is not None and not person.by_cookie:
+        raise ProblemError(403, "Sign in on the page for that: a token may not.")
+
+
 def refused(right: Right) -> ProblemError:
     """The person lacks a right."""
     return ProblemError(403, _WORDS[right])

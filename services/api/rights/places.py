@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from services.api.dependencies import ROW_ID
 from services.api.rights.needs import Where
 from shared.identity import PROJECT_CODE
 from shared.ledger import Connection
@@ -22,7 +23,12 @@ def is_written_well(where: Where, path: Mapping[str, Any]) -> bool:
     if where is Where.PROJECT:
         return re.fullmatch(PROJECT_CODE, str(path["code"])) is not None
     number = str(path[_BY_ID[where][0]])
-    return number.isascii() and number.isdecimal() and int(number) <= _LARGEST
+    return re.fullmatch(ROW_ID, number) is not None and int(number) <= _LARGEST
+
+
+def parameter_of(where: Where) -> str:
+    """The name of the path's parameter."""
+    return "code" if where is Where.PROJECT else _BY_ID[where][0]
 
 
 async def project_of(connection: Connection, where: Where, path: Mapping[str, Any]) -> int | None:

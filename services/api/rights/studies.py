@@ -7,6 +7,7 @@ from services.api.rights.person import Person, refused
 from services.api.studies.filters import assigned
 from shared.ledger import Connection
 from shared.ledger.auditing import Action, audit
+from shared.ledger.states import ENDED
 from shared.ledger.tables import Project, Series, Study, Transfer, core
 from shared.people import Right
 from shared.routing import candidates
@@ -29,7 +30,9 @@ async def seen_by(person: Person, connection: Connection, runtime: Runtime) -> C
         return true()
     if projects:
         theirs = exists().where(
-            _transfer.c.study_id == _study.c.id, _transfer.c.project_id.in_(projects)
+            _transfer.c.study_id == _study.c.id,
+            _transfer.c.project_id.in_(projects),
+            _transfer.c.state.not_in(ENDED),
         )
         return or_(theirs, ~exists(assigned()))
     if not person.projects_with(Right.ASSIGN):

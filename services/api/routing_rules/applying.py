@@ -7,6 +7,8 @@ from sqlalchemy import ColumnElement, exists, or_, select
 
 from services.api.nudging import nudge
 from services.api.problems import rule_broken
+from services.api.rights.person import Person
+from services.api.rights.studies import seen_by
 from services.api.routing_rules import service
 from services.api.routing_rules.schemas import Applied
 from shared.admission import Way
@@ -34,9 +36,9 @@ class Taken(NamedTuple):
     """Studies that match and that the gate refused; their `routing_note` says why."""
 
 
-async def apply_whole(runtime: Runtime, rule_id: int) -> Applied:
-    """Apply a rule to all that is here and announce what that brings; a problem where there is no
-    such rule, or it is switched off.
+async def apply_whole(runtime: Runtime, rule_id: int, person: Person) -> Applied:
+    """Apply a rule to all that the person sees here and announce what that brings; a problem where
+    there is no such rule, or it is switched off.
     """
     master_key = await runtime.load_master_key()
     async with runtime.ledger.session() as session:
@@ -44,22 +46,26 @@ async def apply_whole(runtime: Runtime, rule_id: int) -> Applied:
     if not rule.enabled:
         raise rule_broken("enabled", "The rule is switched off. Switch it on first.")
     applied = Applied(taken=0, refused=0)
-    async for transfers, refused in apply(runtime.ledger, rule, master_key):
+    async with runtime.ledger.reading() as connection:
+        seen = await seen_by(person, connection, runtime)
+    async for transfers, refused in apply(runtime.ledger, rule, master_key, seen):
         applied.taken += len(transfers)
         applied.refused += refused
         await nudge(runtime, [TransferRequested(transfer_id=one) for one in transfers])
     return applied
 
 
-async def apply(ledger: Ledger, rule: RoutingRule, master_key: MasterKey) -> AsyncIterator[Taken]:
-    """Take what is here and matches into the rule's project, the oldest first, some at a time.
+async def apply(
+    ledger: Ledger, rule: RoutingRule, master_key: MasterKey, seen: ColumnElement[bool]
+) -> AsyncIterator[Taken]:
+    """Take what is `seen` and matches into the rule's project, the oldest first, some at a time.
 
     Whoever is interrupted may ask again: what was taken stays, and the rest follows.
     """
     done = 0
     while True:
         async with ledger.transaction() as connection:
-            ids = await _locked(connection, rule, done)
+            ids = await _locked(connection, rule, done, seen)
             taken = await _take(connection, rule, ids, master_key)
         if not ids:
             return
@@ -84,12 +90,15 @@ async def _take(
     return Taken(transfers, len(requests) - len(transfers))
 
 
-async def _locked(connection: Connection, rule: RoutingRule, done: int) -> list[int]:
+async def _locked(
+    connection: Connection, rule: RoutingRule, done: int, seen: ColumnElement[bool]
+) -> list[int]:
     """The next studies that may match, which nobody else takes anywhere meanwhile."""
     rows = await connection.scalars(
         select(_study.c.id)
         .where(
             _study.c.id > done,
+            seen,
             exists().where(
                 _bringer.c.study_id == _study.c.id,
                 _association.c.id == _bringer.c.association_id,

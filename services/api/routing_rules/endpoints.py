@@ -10,7 +10,7 @@ from services.api.paging import After, Limit, Page
 from services.api.problems import responses
 from services.api.rights.deciding import PersonDep
 from services.api.rights.person import Person
-from services.api.rights.studies import require_project
+from services.api.rights.studies import require_project, seen_by
 from services.api.routing_rules import service
 from services.api.routing_rules.applying import apply_whole
 from services.api.routing_rules.schemas import Applied, RoutingRuleRead, RoutingRuleWrite, Tried
@@ -32,16 +32,13 @@ Takes = Annotated[
 async def list_routing_rules(person: PersonDep, runtime: RuntimeDep) -> list[RoutingRuleRead]:
     """List the rules of one's projects in the order in which they are tried."""
     async with runtime.ledger.session() as session:
-        return await service.every(session, person.projects_with(Right.IDENTIFY))
+        return await service.every(session, person.projects_with(Right.VIEW))
 
 
 @router.post("", status_code=201, responses=responses(409, 422))
-async def create_routing_rule(
-    body: RoutingRuleWrite, person: PersonDep, runtime: RuntimeDep
-) -> RoutingRuleRead:
+async def create_routing_rule(body: RoutingRuleWrite, runtime: RuntimeDep) -> RoutingRuleRead:
     """Enter a rule; it applies to what arrives from now on."""
     async with runtime.ledger.session() as session:
-        await _require(person, session, body)
         return await service.write(session, body)
 
 
@@ -54,11 +51,10 @@ async def read_routing_rule(rule_id: PathId, runtime: RuntimeDep) -> RoutingRule
 
 @router.put("/{rule_id}", responses=responses(404, 409, 422))
 async def change_routing_rule(
-    rule_id: PathId, body: RoutingRuleWrite, person: PersonDep, runtime: RuntimeDep
+    rule_id: PathId, body: RoutingRuleWrite, runtime: RuntimeDep
 ) -> RoutingRuleRead:
     """Change a rule, or switch it on or off."""
     async with runtime.ledger.session() as session:
-        await _require(person, session, body)
         return await service.write(session, body, await service.get(session, rule_id))
 
 
@@ -78,7 +74,11 @@ async def try_new_routing_rule(
     async with runtime.ledger.session() as session:
         await _require(person, session, body)
         rule = await service.understood(session, body)
-    return await try_rule(runtime.ledger, rule, master_key, takes=takes, limit=limit, after=after)
+    async with runtime.ledger.reading() as connection:
+        seen = await seen_by(person, connection, runtime)
+    return await try_rule(
+        runtime.ledger, rule, master_key, seen=seen, takes=takes, limit=limit, after=after
+    )
 
 
 @router.post("/{rule_id}/dry-run", responses=responses(404, 422))
@@ -99,12 +99,17 @@ async def try_changed_routing_rule(
         await service.get(session, rule_id)
         await _require(person, session, body)
         rule = await service.understood(session, body, rule_id)
-    return await try_rule(runtime.ledger, rule, master_key, takes=takes, limit=limit, after=after)
+    async with runtime.ledger.reading() as connection:
+        seen = await seen_by(person, connection, runtime)
+    return await try_rule(
+        runtime.ledger, rule, master_key, seen=seen, takes=takes, limit=limit, after=after
+    )
 
 
 @router.get("/{rule_id}/dry-run", responses=responses(404, 422))
 async def try_routing_rule(
     rule_id: PathId,
+    person: PersonDep,
     runtime: RuntimeDep,
     takes: Takes = None,
     limit: Limit = 50,
@@ -116,13 +121,17 @@ async def try_routing_rule(
     master_key = await runtime.load_master_key()
     async with runtime.ledger.session() as session:
         rule = await service.get(session, rule_id)
-    return await try_rule(runtime.ledger, rule, master_key, takes=takes, limit=limit, after=after)
+    async with runtime.ledger.reading() as connection:
+        seen = await seen_by(person, connection, runtime)
+    return await try_rule(
+        runtime.ledger, rule, master_key, seen=seen, takes=takes, limit=limit, after=after
+    )
 
 
 @router.post("/{rule_id}/apply", responses=responses(404, 422))
-async def apply_routing_rule(rule_id: PathId, runtime: RuntimeDep) -> Applied:
+async def apply_routing_rule(rule_id: PathId, person: PersonDep, runtime: RuntimeDep) -> Applied:
     """Apply a rule to what is here already: the studies that match go into the project."""
-    return await apply_whole(runtime, rule_id)
+    return await apply_whole(runtime, rule_id, person)
 
 
 async def _require(person: Person, session: AsyncSession, body: RoutingRuleWrite) -> None:

@@ -1,6 +1,6 @@
 """Tries a rule on what is here: which studies it would take, and why or why not."""
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from services.api.admitting import field_errors
 from services.api.paging import Page
@@ -35,6 +35,7 @@ async def try_rule(
     rule: RoutingRule,
     master_key: MasterKey,
     *,
+    seen: ColumnElement[bool],
     takes: bool | None,
     limit: int,
     after: int | None,
@@ -43,6 +44,8 @@ async def try_rule(
 
     Parameters
     ----------
+    seen
+        What holds for the studies that may be seen.
     takes
         Only the studies that it would take, or only the others. A page may then be short of
         `limit`, or empty, and still have a next one.
@@ -52,7 +55,7 @@ async def try_rule(
     looked = 0
     while len(found) < limit and looked < _AT_MOST:
         async with ledger.transaction() as connection:
-            ids = await _ids(connection, min(limit, _AT_ONCE), after)
+            ids = await _ids(connection, seen, min(limit, _AT_ONCE), after)
             tried = await _try(connection, rule, ids, master_key)
         if not ids:
             break
@@ -64,12 +67,14 @@ async def try_rule(
             if takes is None or one.takes is takes:
                 found.append(one)
     async with ledger.reading() as connection:
-        more = await _ids(connection, 1, after)
+        more = await _ids(connection, seen, 1, after)
     return Page(items=found, next=after if more else None)
 
 
-async def _ids(connection: Connection, limit: int, after: int | None) -> list[int]:
-    query = select(_study.c.id).order_by(_study.c.id.desc()).limit(limit)
+async def _ids(
+    connection: Connection, seen: ColumnElement[bool], limit: int, after: int | None
+) -> list[int]:
+    query = select(_study.c.id).where(seen).order_by(_study.c.id.desc()).limit(limit)
     if after is not None:
         query = query.where(_study.c.id < after)
     return list(await connection.scalars(query))

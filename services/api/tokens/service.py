@@ -7,11 +7,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from services.api.accounts.hashing import digest, new_secret
 from services.api.problems import ProblemError, not_found, rule_broken
-from services.api.rights.person import Person
+from services.api.rights.person import Person, require_browser
 from services.api.tokens.schemas import TokenCreate, TokenMade, TokenRead
 from shared.clock import now
 from shared.ledger.auditing import Action, audit
 from shared.ledger.tables import ApiToken, Project
+from shared.people import SYSTEM_RIGHTS
 
 PREFIX = "sluse_"
 """By which scanners recognise one that has leaked."""
@@ -34,6 +35,7 @@ async def create(session: AsyncSession, person: Person, body: TokenCreate) -> To
     """Make a token; a problem when it could do more than the person."""
     if person.account_id is None:
         raise ProblemError(409, "There are no accounts yet, so there is nobody to show.")
+    require_browser(person)
     if len(await every(session, person)) >= _MOST:
         raise rule_broken("name", f"You have {_MOST} tokens: revoke those that nobody uses.")
     project = None
@@ -42,6 +44,8 @@ async def create(session: AsyncSession, person: Person, body: TokenCreate) -> To
         if project is None or (not person.projects.get(project.id or 0) and not person.everywhere):
             raise rule_broken("project", "There is no such project.")
     for right in body.rights:
+        if project is not None and right in SYSTEM_RIGHTS:
+            raise rule_broken("rights", f"The right {right.value} is not one in a project.")
         held = person.may(right, project.id) if project else person.may_somewhere(right)
         if not held:
             raise rule_broken("rights", f"You do not have the right {right.value} yourself.")
@@ -64,6 +68,7 @@ async def create(session: AsyncSession, person: Person, body: TokenCreate) -> To
 
 async def revoke(session: AsyncSession, person: Person, token_id: int) -> None:
     """Take one of a person's tokens away."""
+    require_browser(person)
     row = await session.get(ApiToken, token_id)
     if row is None or person.account_id is None or row.account_id != person.account_id:
         raise not_found("token")

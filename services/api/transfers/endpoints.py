@@ -8,10 +8,10 @@ from services.api.dependencies import PathId, RuntimeDep
 from services.api.fields import Name, OptionalName, ProjectCode
 from services.api.nudging import nudge
 from services.api.paging import After, Limit, Page
-from services.api.problems import responses
+from services.api.problems import ProblemError, responses
 from services.api.recalls import service as recalls
 from services.api.rights.deciding import PersonDep
-from services.api.rights.studies import require_project, require_seen
+from services.api.rights.studies import require_project, seen_by
 from services.api.studies.days import Day
 from services.api.transfers import life, service
 from services.api.transfers.following import assigned_events
@@ -72,8 +72,7 @@ async def request_transfer(
     master_key = await runtime.load_master_key()
     async with runtime.ledger.transaction() as connection:
         await require_project(person, connection, Right.ASSIGN, body.project)
-        study_id = await service.find_study(connection, body)
-        await require_seen(person, connection, runtime, study_id)
+        await service.find_study(connection, body, await seen_by(person, connection, runtime))
         transfer_id = await service.request(connection, body, master_key)
     await nudge(runtime, [TransferRequested(transfer_id=transfer_id)])
     async with runtime.ledger.reading() as connection:
@@ -90,6 +89,7 @@ async def read_transfer(transfer_id: PathId, runtime: RuntimeDep) -> TransferRea
 @router.get("/{transfer_id}/deliveries", responses=responses(404, 422))
 async def list_deliveries(
     transfer_id: PathId,
+    person: PersonDep,
     runtime: RuntimeDep,
     state: Annotated[DeliveryState | None, Query(description="Only those in this state.")] = None,
     limit: Limit = 100,
@@ -97,9 +97,16 @@ async def list_deliveries(
 ) -> Page[DeliveryRead]:
     """List a transfer's instances, one by one."""
     async with runtime.ledger.reading() as connection:
-        return await service.deliveries(
+        page = await service.deliveries(
             connection, transfer_id, state=state, limit=limit, after=after
         )
+        project = (await service.get(connection, transfer_id)).project
+        try:
+            await require_project(person, connection, Right.IDENTIFY, project)
+        except ProblemError:
+            for one in page.items:
+                one.sop_instance_uid = None  # with it the copy leads back to the original
+        return page
 
 
 @router.post("/{transfer_id}/retry", responses=responses(404, 409, 422))

@@ -182,7 +182,9 @@ class DeliveryRead(Row):
     )
 
     series_id: int = Field(description="The series that it belongs to.")
-    sop_instance_uid: str = Field(description="SOPInstanceUID as received.")
+    sop_instance_uid: str | None = Field(
+        description="SOPInstanceUID as received. Only for who may see who the participants are."
+    )
     released_sop_uid: str | None = Field(
         description="SOPInstanceUID in the research PACS, once it is de-identified."
     )

@@ -4,7 +4,7 @@ from collections import defaultdict
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select, true
 
 from services.api.admitting import field_errors
 from services.api.paging import Page, newest_first, page_of
@@ -166,7 +166,9 @@ async def retry(connection: Connection, transfer_id: int, patience: float) -> As
     return assigned
 
 
-async def find_study(connection: Connection, body: TransferCreate) -> int:
+async def find_study(
+    connection: Connection, body: TransferCreate, seen: ColumnElement[bool] | None = None
+) -> int:
     """The study's id; nobody else takes the study anywhere until this transaction ends."""
     if (body.study_id is None) == (body.study_instance_uid is None):
         raise rule_broken("study_id", "Name the study by study_id or by study_instance_uid.")
@@ -177,7 +179,9 @@ async def find_study(connection: Connection, body: TransferCreate) -> int:
         else _study.c.study_instance_uid == body.study_instance_uid
     )
     study_id: int | None = await connection.scalar(
-        select(_study.c.id).where(which).with_for_update(key_share=True)
+        select(_study.c.id)
+        .where(which, true() if seen is None else seen)
+        .with_for_update(key_share=True)
     )
     if study_id is None:
         raise rule_broken(field, "There is no such study here.")

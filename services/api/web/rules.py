@@ -6,6 +6,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.paging import Page
 from services.api.rights.deciding import PersonDep
+from services.api.rights.studies import seen_by
 from services.api.routing_rules import service as rules
 from services.api.routing_rules.applying import apply_whole
 from services.api.routing_rules.schemas import Tried
@@ -26,6 +27,7 @@ async def list_rules(request: Request, person: PersonDep, runtime: RuntimeDep) -
 async def show_rule(
     request: Request,
     rule_id: PathId,
+    person: PersonDep,
     runtime: RuntimeDep,
     taken: int | None = None,
     refused: int = 0,
@@ -34,10 +36,12 @@ async def show_rule(
     async with runtime.ledger.session() as session:
         read, rule = await rules.read(session, rule_id), await rules.get(session, rule_id)
     master_key = await runtime.load_master_key()
+    async with runtime.ledger.reading() as connection:
+        seen = await seen_by(person, connection, runtime)
 
     async def tried(takes: bool) -> Page[Tried]:
         return await try_rule(
-            runtime.ledger, rule, master_key, takes=takes, limit=_SHOWN, after=None
+            runtime.ledger, rule, master_key, seen=seen, takes=takes, limit=_SHOWN, after=None
         )
 
     context = {
@@ -50,9 +54,9 @@ async def show_rule(
     return templates.TemplateResponse(request, "rule.html", context)
 
 
-async def apply_rule(rule_id: PathId, runtime: RuntimeDep) -> RedirectResponse:
+async def apply_rule(rule_id: PathId, person: PersonDep, runtime: RuntimeDep) -> RedirectResponse:
     """Apply a rule to what is here, and show what that did."""
-    applied = await apply_whole(runtime, rule_id)
+    applied = await apply_whole(runtime, rule_id, person)
     return RedirectResponse(
         f"/rules/{rule_id}?taken={applied.taken}&refused={applied.refused}", status_code=303
     )
