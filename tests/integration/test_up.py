@@ -198,7 +198,6 @@ def test_it_knows_its_version() -> None:
     ("knob", "value", "says"),
     [
         ("SLUSE_AE_TITLE", "x" * 20, "SLUSE_AE_TITLE"),
-        ("SLUSE_HTTP_HOST", "0.0.0.0", "only listens on this machine"),
         ("SLUSE_RETRY_DELAYS", "[]", "SLUSE_RETRY_DELAYS"),
     ],
 )
