@@ -101,7 +101,7 @@ def test_the_work_is_shared_and_the_dead_are_replaced(team: Team) -> None:
     assert team.process.wait(30) == 0
     assert not any(Path(f"/proc/{one}").exists() for one in members)
     log = team.log.read_text()
-    assert log.count("a receiver process has ended; another takes its place") == 1
+    assert "a receiver process has ended; another takes its place" in log
 
 
 def test_they_end_with_the_one_that_started_them(team: Team) -> None:
