@@ -101,7 +101,9 @@ def test_the_work_is_shared_and_the_dead_are_replaced(team: Team) -> None:
     assert team.process.wait(30) == 0
     assert not any(Path(f"/proc/{one}").exists() for one in members)
     log = team.log.read_text()
-    assert "a receiver process has ended; another takes its place" in log
+    # One was killed. One whose port for metrics another test has just taken may have ended, too.
+    replaced = [line for line in log.splitlines() if "another takes its place" in line]
+    assert len([line for line in replaced if f'"code": {-signal.SIGKILL}' in line]) == 1, replaced
 
 
 def test_they_end_with_the_one_that_started_them(team: Team) -> None:
