@@ -197,6 +197,11 @@ class Settings(BaseSettings):
         description="Host names by which browsers reach them; requests for others are refused. "
         "JSON.",
     )
+    trusted_proxies: tuple[str, ...] = Field(
+        ("127.0.0.1",),
+        description="Addresses of proxies that say from where, and whether over HTTPS, a request "
+        "comes. JSON.",
+    )
     https: bool = Field(
         False, description="Browsers reach them over HTTPS (through a proxy): cookies say so."
     )
@@ -215,10 +220,8 @@ class Settings(BaseSettings):
     ldap_url: str | None = Field(
         None,
         pattern=r"^ldaps?://[A-Za-z0-9.:_\[\]-]+$",
-        description="Directory that checks passwords, like `ldaps://dc.hospital.local`.",
-    )
-    ldap_start_tls: bool = Field(
-        True, description="Whether an `ldap://` connection is secured with StartTLS."
+        description="Directory that checks passwords, like `ldaps://dc.hospital.local`; `ldap://` "
+        "is secured with StartTLS.",
     )
     ldap_ca: Path | None = Field(
         None, description="PEM file: authorities of its certificate; those of the system otherwise."

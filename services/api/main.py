@@ -47,6 +47,7 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
         lifespan="off",  # nothing to do there, and its errors are logged with their texts
         timeout_graceful_shutdown=5,
         server_header=False,
+        forwarded_allow_ips=list(runtime.settings.trusted_proxies),
     )
     server = _Server(config)
     async with runtime.bus.consuming(DeadConsumer(runtime.ledger)):

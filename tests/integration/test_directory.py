@@ -14,7 +14,7 @@ from shared.settings import Settings
 from tests.certificates import Authority
 from tests.helpers import rows
 from tests.integration.test_api_fixtures import Api
-from tests.integration.test_rights import World, _fast_hashes, world
+from tests.integration.test_people_fixtures import World, _fast_hashes, world
 from tests.servers.common import free_port
 from tests.servers.slapd import GROUPS, PEOPLE, SEARCHER, SEARCHERS_PASSWORD, Directory, slapd
 

@@ -13,7 +13,7 @@ from shared.ledger.tables import Account
 from shared.runtime import Runtime
 from tests.helpers import rows
 from tests.integration.test_api_fixtures import Api
-from tests.integration.test_rights import World, _fast_hashes, world
+from tests.integration.test_people_fixtures import World, _fast_hashes, world
 from tests.servers.common import free_port
 from tests.servers.oidc import CLIENT, SECRET, OidcProvider, oidc_provider
 

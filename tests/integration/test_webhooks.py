@@ -39,7 +39,7 @@ from shared.settings import Settings
 from tests.certificates import Authority
 from tests.helpers import end_deliveries, rows
 from tests.integration.test_api_fixtures import Api, running_transfer, study
-from tests.integration.test_rights import World
+from tests.integration.test_people_fixtures import World
 from tests.servers.webpacs import Asked, WebPacs, web_pacs
 
 pytest_plugins = ["tests.integration.test_api_fixtures"]

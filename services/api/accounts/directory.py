@@ -83,7 +83,7 @@ def _bound(settings: Settings, dn: str, password: str) -> Connection:
         receive_timeout=_PATIENCE, read_only=True, raise_exceptions=False,
     )  # fmt: skip
     connection.open()
-    if url.startswith("ldap://") and settings.ldap_start_tls and not connection.start_tls():
+    if url.startswith("ldap://") and not connection.start_tls():
         raise DirectoryAwayError("it refuses StartTLS")
     if not connection.bind():
         connection.unbind()

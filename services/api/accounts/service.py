@@ -1,6 +1,6 @@
 """Reads and writes accounts."""
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import delete, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select
@@ -203,13 +203,16 @@ async def remove_group_role(session: AsyncSession, group_role_id: int) -> None:
 async def _administrators(session: AsyncSession) -> int:
     """How many people can sign in and give others their rights, whatever becomes of directories."""
     found = await session.exec(
-        select(func.count()).where(
+        select(Account.id)
+        .where(
             Account.system_role == SystemRole.ADMINISTRATOR,
             col(Account.enabled),
             Account.source == Source.LOCAL,
         )
+        .order_by(col(Account.id))
+        .with_for_update()  # or two of them demote each other
     )
-    return found.one()
+    return len(found.all())
 
 
 async def _revoke_all(connection: AsyncConnection, account_id: int) -> None:

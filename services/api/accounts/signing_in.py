@@ -74,6 +74,8 @@ async def sign_in(runtime: Runtime, username: str, password: str, address: str) 
             await throttle.succeeded(connection, counted)
             secret = await sessions.begin(connection, account_id)
             await audit(connection, Action.SIGNED_IN, actor=username[:64], account=account_id)
+        elif account is not None:  # what is no account's name may be a password
+            await audit(connection, Action.SIGN_IN_FAILED, actor="nobody", account=account.id)
     if account_id is None:
         raise NotSignedInError(WRONG)
     return secret

@@ -6,6 +6,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from services.api.destinations.schemas import DestinationWrite
 from services.api.problems import not_found, rule_broken, taken
+from shared.ledger.auditing import Action, audit
 from shared.ledger.recalling import BY_SLUSE
 from shared.ledger.states import Protocol, Verification
 from shared.ledger.tables import Destination
@@ -37,6 +38,10 @@ async def write(
         await session.flush()
     except IntegrityError:
         raise taken("name", "Another destination has this name.") from None
+    await audit(
+        await session.connection(), Action.DESTINATION_ENTERED, destination=row.id,
+        after=body.model_dump(include={"protocol", "ae_title", "host", "port", "url", "deletion"}),
+    )  # fmt: skip
     return row
 
 

@@ -64,11 +64,11 @@ async def _require_an_owner(
     if before != Role.OWNER:
         return
     owners = await session.exec(
-        select(Membership.id).where(
-            Membership.project_id == project_id, Membership.role == Role.OWNER
-        )
+        select(Membership.id)
+        .where(Membership.project_id == project_id, Membership.role == Role.OWNER)
+        .with_for_update()
     )
-    if owners.first() is None:
+    if not owners.all():
         raise settled("role", "A project has an owner: make somebody else one first.")
 
 

@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from services.api.peers.schemas import PeerWrite
 from services.api.problems import not_found, rule_broken, taken
 from shared import passwords
+from shared.ledger.auditing import Action, audit
 from shared.ledger.tables import Peer
 
 
@@ -37,12 +38,14 @@ async def write(session: AsyncSession, body: PeerWrite, peer: Peer | None = None
         await session.flush()
     except IntegrityError:
         raise taken("name", "Another peer has this name.") from None
+    await audit(await session.connection(), Action.PEER_ENTERED, peer=row.id, enabled=row.enabled)
     return row
 
 
 async def remove(session: AsyncSession, peer_id: int) -> None:
     """Remove a peer; a 404 problem when there is none."""
     await session.delete(await get(session, peer_id))
+    await audit(await session.connection(), Action.PEER_REMOVED, peer=peer_id)
 
 
 async def _kept(body: PeerWrite, peer: Peer | None) -> str:

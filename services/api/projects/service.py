@@ -10,6 +10,7 @@ from services.api.problems import not_found, rule_broken, settled, taken
 from services.api.projects.schemas import ProjectChange, ProjectCreate
 from shared.admission import site_code
 from shared.identity import MasterKey, new_project_key
+from shared.ledger import auditing
 from shared.ledger.tables import Destination, Project, Release
 from shared.participants import Template, is_site_code, template
 from shared.profile import Action, Profile, load_profile, source_profile
@@ -57,6 +58,9 @@ async def create(
         await session.flush()
     except IntegrityError:  # entered at the same moment
         raise taken("code", "Another project has this code or number.") from None
+    await auditing.audit(
+        await session.connection(), auditing.Action.PROJECT_CREATED, project=project.id
+    )
     return project
 
 
@@ -72,6 +76,10 @@ async def change(session: AsyncSession, code: str, body: ProjectChange) -> Proje
             await _check_nothing_released(session, project)
     session.add(project)
     await session.flush()
+    await auditing.audit(
+        await session.connection(), auditing.Action.PROJECT_CHANGED, project=project.id,
+        fields=sorted(body.model_fields_set), destination=project.destination_id,
+    )  # fmt: skip
     return project
 
 

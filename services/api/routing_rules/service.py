@@ -8,6 +8,7 @@ from services.api.admitting import field_errors
 from services.api.problems import FieldError, ProblemError, not_found, rule_broken, taken
 from services.api.routing_rules.schemas import RoutingRuleRead, RoutingRuleWrite
 from shared.admission import Objection, refusals
+from shared.ledger.auditing import Action, audit
 from shared.ledger.tables import Project, RoutingRule
 
 _ABOUT_THE_RULE = frozenset(
@@ -58,6 +59,10 @@ async def write(
         await session.flush()
     except IntegrityError:
         raise taken("name", "Another rule has this name.") from None
+    await audit(
+        await session.connection(), Action.RULE_ENTERED, rule=row.id, project=row.project_id,
+        enabled=row.enabled,
+    )  # fmt: skip
     return _read(row, body.project)
 
 

@@ -12,7 +12,7 @@ from services.api.rendering import answers
 from services.api.rendering.answers import DrawingDep
 from services.api.rendering.wishes import PNG, Failure, Wish
 from services.api.rights.deciding import PersonDep
-from services.api.rights.studies import require_seen, study_of_series
+from services.api.rights.studies import note_shown, require_seen, study_of_series
 from services.api.series import previews, service
 from services.api.series.schemas import SeriesRead
 
@@ -39,6 +39,8 @@ async def list_series(
     """List a study's series with their labels and facts, in the order of arrival."""
     async with runtime.ledger.reading() as connection:
         await require_seen(person, connection, runtime, study_id)
+    await note_shown(person, runtime, [study_id])
+    async with runtime.ledger.reading() as connection:
         return await service.list_page(connection, study_id, limit, after)
 
 
@@ -48,6 +50,8 @@ async def read_series(series_id: PathId, person: PersonDep, runtime: RuntimeDep)
     async with runtime.ledger.reading() as connection:
         study_id = await study_of_series(connection, series_id)
         await require_seen(person, connection, runtime, study_id)
+    await note_shown(person, runtime, [study_id])
+    async with runtime.ledger.reading() as connection:
         return await service.get(connection, series_id)
 
 
@@ -68,6 +72,7 @@ async def read_preview(
     async with runtime.ledger.reading() as connection:
         study_id = await study_of_series(connection, series_id)
         await require_seen(person, connection, runtime, study_id)
+    await note_shown(person, runtime, [study_id])
     shown = await previews.find(runtime, drawing.choices, series_id)
     fit = (size, size)
     if shown.source is None:
