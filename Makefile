@@ -4,7 +4,7 @@ VENV   ?= .venv
 DATA   ?= data
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test run lint bench-deid bench-classify bench-ledger bench-dimse lock clean
+.PHONY: help demo test run lint bench-deid bench-classify bench-ledger bench-dimse client lock clean
 
 help:
 	@echo "make demo   three studies' journey through the lock, on this machine, in a minute"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench-classify   classifying beside de-identifying"
 	@echo "make bench-ledger   lists and counts over a large ledger"
 	@echo "make bench-dimse   receiving, sending and the whole journey beside peers"
+	@echo "make client generate the Python client from the API's description"
 	@echo "make lock   renew the pinned, hashed lock files"
 	@echo "make clean  remove what the others made, but not data/"
 
@@ -55,6 +56,9 @@ bench-dimse: $(VENV)/.dev
 
 bench-ledger: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.ledger $(BENCH)
+
+client: $(VENV)/.dev
+	@$(BIN)/python -m scripts.generate_client
 
 lock: $(VENV)/.dev
 	@for kind in run dev; do \
