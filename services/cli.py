@@ -1,4 +1,5 @@
-"""The `sluse` command: each service by its name, all of them together, and the upkeep.
+"""The `sluse` command: each service by its name, all of them together, the upkeep, and what
+speaks to a running Sluse over its REST API (`services.remote`).
 
 What a command needs is imported when it is run: an image of one service has only that one's
 packages, and `sluse deidentify` does not wait for those of a database.
@@ -13,6 +14,7 @@ import typer
 
 from services import SERVICES
 from services.anonymizer import command
+from services.remote import installing
 
 app = typer.Typer(
     help="Sluse: a research-PACS gateway.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -67,6 +69,9 @@ def up(
 
 
 app.command("deidentify", cls=command.Command)(command.deidentify)
+
+
+installing.install(app)
 
 
 account = typer.Typer(help="People who sign in, entered on this machine.", no_args_is_help=True)
