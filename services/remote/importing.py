@@ -66,6 +66,7 @@ def import_files(
     under_way = _read(session, under_way)
     review = session.client.review_import(under_way.id)
     if accept and review.studies:
+        _require_clear(review, participant or under_way.participant, confirmed)
         said = {"participant": participant, "event": event, "site": site}
         under_way = session.client.accept_import(
             under_way.id,
@@ -123,6 +124,20 @@ def _read(session: Session, under_way: "models.ImportRead") -> "models.ImportRea
     if under_way.state is not models.ImportState.REVIEW:
         sys.exit(f"Import {under_way.id} is {under_way.state}: {under_way.reason or 'no reason'}")
     return under_way
+
+
+def _require_clear(review: "models.Review", participant: str | None, confirmed: bool) -> None:
+    """End here where "all studies" would take too little, or too much."""
+    from sluse_client import models
+
+    codes = {one.code for one in review.warnings}
+    if models.Code.TOO_MANY in codes:  # what is not accepted is discarded
+        sys.exit("There are more studies than one review shows: import them in smaller parts.")
+    if models.Code.SEVERAL_PATIENTS in codes and participant and not confirmed:
+        sys.exit(
+            f"The studies are of several patients, not all of them {participant}: accept some on "
+            "the page, leave out --participant, or say --confirmed."
+        )
 
 
 def _show(
