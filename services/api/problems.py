@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from shared import telemetry
@@ -126,6 +126,18 @@ def _messages(error: Any) -> list[str]:
         return [_WORDS[error["type"]]]
     # A profile has a line for each of its problems.
     return str(error["msg"]).removeprefix("Value error, ").splitlines()
+
+
+def complaints_of(error: ProblemError | ValidationError) -> Problem:
+    """What is wrong with what was entered, whoever found it."""
+    if isinstance(error, ProblemError):
+        return error.problem
+    fields = [
+        FieldError(field=".".join(map(str, one["loc"])), message=message)
+        for one in error.errors(include_input=False, include_url=False)
+        for message in _messages(one)
+    ]
+    return Problem(status=422, title="The request breaks a rule.", errors=fields)
 
 
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -43,16 +43,16 @@ def language_of(request: Request) -> str:
 
 @cache
 def texts(language: str) -> NullTranslations:
-    """The catalogue of a language; English has none."""
-    path = CATALOGUES / f"{language}.po"
-    if language not in LANGUAGES or not path.exists():
-        return NullTranslations()
-    with path.open("rb") as file:
-        catalogue = read_po(file, locale=language)
-    compiled = BytesIO()
-    write_mo(compiled, catalogue)
-    compiled.seek(0)
-    return Translations(compiled)
+    """The catalogues of a language, one for each room of the pages; English has none."""
+    found = Translations()
+    for path in sorted((CATALOGUES / language).glob("*.po")) if language in LANGUAGES else ():
+        with path.open("rb") as file:
+            catalogue = read_po(file, locale=language)
+        compiled = BytesIO()
+        write_mo(compiled, catalogue)
+        compiled.seek(0)
+        found.merge(Translations(compiled))
+    return found
 
 
 def install(environment: Environment) -> None:

@@ -5,11 +5,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from services.api.rights.deciding import SignInError
+from services.api.web.live import live
 from services.api.web.overview import overview
 from services.api.web.rules import apply_rule, list_rules, show_rule
 from services.api.web.senders import allow_sender, show_senders
 from services.api.web.sign_in import (
-    choose_language,
+    choose_look,
     create_first_account,
     show_first_account,
     show_sign_in,
@@ -20,7 +21,7 @@ from services.api.web.sign_in_elsewhere import come_back_signed_in, leave_to_sig
 from services.api.web.templating import HERE
 
 _PAGES = (
-    ("/", overview), ("/rules", list_rules), ("/rules/{rule_id}", show_rule),
+    ("/", overview), ("/live", live), ("/rules", list_rules), ("/rules/{rule_id}", show_rule),
     ("/senders", show_senders), ("/sign-in", show_sign_in),
     ("/first-account", show_first_account), ("/sign-in/elsewhere", leave_to_sign_in),
     ("/sign-in/done", come_back_signed_in),
@@ -28,7 +29,7 @@ _PAGES = (
 _BUTTONS = (
     ("/rules/{rule_id}/apply", apply_rule), ("/senders/{refusal_id}/allow", allow_sender),
     ("/sign-in", sign_in), ("/sign-out", sign_out),
-    ("/first-account", create_first_account), ("/language", choose_language),
+    ("/first-account", create_first_account), ("/look", choose_look),
 )  # fmt: skip
 
 

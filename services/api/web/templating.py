@@ -12,6 +12,9 @@ from services.api.web.languages import LANGUAGES, install, language_of
 from shared.people import Right
 
 HERE = Path(__file__).parent
+THEME = "sluse_theme"
+"""The cookie that says whether pages are light or dark; without it they are as the system is."""
+THEMES = ("light", "dark")
 
 
 def _who(request: Request) -> dict[str, Any]:
@@ -26,6 +29,7 @@ def _who(request: Request) -> dict[str, Any]:
         "Right": Right,
         "language": language_of(request),
         "languages": LANGUAGES,
+        "theme": next((one for one in THEMES if request.cookies.get(THEME) == one), ""),
     }
 
 
