@@ -1,6 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457) that name the field."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from shared import telemetry
 from shared.errors import Retry
@@ -145,35 +146,48 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONRe
     return JSONResponse(problem.model_dump(), problem.status, headers, media_type=MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of `app` as a problem."""
+def install(app: FastAPI, page: Callable[[Request, Problem], Response | None]) -> None:
+    """Answer every error of `app` as a problem.
 
-    async def on_problem(_: Request, error: Exception) -> JSONResponse:
+    Parameters
+    ----------
+    page
+        Shows a problem to a person; None where a program asks.
+    """
+
+    def told(
+        request: Request, problem: Problem, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        return page(request, problem) or answer(problem, headers)
+
+    async def on_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, ProblemError)
-        return answer(error.problem, error.headers)
+        return told(request, error.problem, error.headers)
 
-    async def on_validation(_: Request, error: Exception) -> JSONResponse:
+    async def on_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         fields = [
             FieldError(field=_field(one), message=message)
             for one in error.errors()
             for message in _messages(one)
         ]
-        return answer(Problem(status=422, title="The request breaks a rule.", errors=fields))
+        problem = Problem(status=422, title="The request breaks a rule.", errors=fields)
+        return told(request, problem)
 
-    async def on_http(_: Request, error: Exception) -> JSONResponse:
+    async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         problem = Problem(status=error.status_code, title=str(error.detail))
-        return answer(problem, error.headers)
+        return told(request, problem, error.headers)
 
-    async def on_retry(_: Request, error: Exception) -> JSONResponse:
+    async def on_retry(request: Request, error: Exception) -> Response:
         assert isinstance(error, Retry)
         problem = Problem(status=503, title=error.reason.in_words)
-        return answer(problem, {"Retry-After": _RETRY_AFTER})
+        return told(request, problem, {"Retry-After": _RETRY_AFTER})
 
-    async def on_bug(_: Request, error: Exception) -> JSONResponse:
+    async def on_bug(request: Request, error: Exception) -> Response:
         log.error("request failed", exc_info=error)
-        return answer(Problem(status=500, title="Something went wrong here; it has been logged."))
+        problem = Problem(status=500, title="Something went wrong here; it has been logged.")
+        return told(request, problem)
 
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)

@@ -41,4 +41,32 @@ def _local_time(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
+def _dicom_date(text: str) -> str:
+    """A DA value (PS3.5 6.2) as people write it; what is none stays as it is."""
+    if len(text) == 8 and text.isascii() and text.isdigit():
+        return f"{text[:4]}-{text[4:6]}-{text[6:]}"
+    return text
+
+
+def _person_name(text: str) -> str:
+    """A PN value (PS3.5 6.2.1) as people write it: family name, other names."""
+    family, *others = text.partition("=")[0].split("^")
+    given = " ".join(part for part in others if part)
+    return f"{family}, {given}" if family and given else family or given
+
+
+def _size(octets: float) -> str:
+    """A number of bytes as people read it."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if octets < 1000:
+            return f"{octets:.0f} {unit}"
+        octets /= 1000
+    return f"{octets:.1f} TB"
+
+
 templates.env.filters["local_time"] = _local_time
+templates.env.filters["dicom_date"] = _dicom_date
+templates.env.filters["person_name"] = _person_name
+templates.env.filters["size"] = _size
+templates.env.filters["year_month"] = lambda day: f"{day:%Y-%m}"
+templates.env.filters["pairs"] = lambda texts: [(one, one) for one in texts]

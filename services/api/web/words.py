@@ -2,9 +2,9 @@
 
 from services.api.accounts import signing_in
 from services.api.refusals import service as refusals
-from shared.admission import Objection
+from shared.admission import Objection, Way
 from shared.errors import Reason
-from shared.ledger.states import TransferState
+from shared.ledger.states import DeliveryState, TransferState
 
 TROUBLES = {
     "assigned": "waiting",
@@ -14,6 +14,30 @@ TROUBLES = {
     "failed": "failed",
 }
 """What is said of images in trouble, by their delivery's state."""
+WAYS = {
+    Way.REST: "assigned by a person or another system",
+    Way.RULE: "taken by a routing rule",
+    Way.TITLE: "sent to the project's AE title",
+    Way.LIST: "on the coupling list",
+    Way.IMPORT: "imported by a person",
+    Way.CORRECTION: "a correction",
+}
+"""How a study came into a project."""
+IMAGES = {
+    DeliveryState.ASSIGNED: "waits to be de-identified",
+    DeliveryState.ANONYMIZED: "waits to be sent",
+    DeliveryState.FORWARDED: "delivered",
+    DeliveryState.HELD: "held",
+    DeliveryState.FAILED: "failed",
+    DeliveryState.WITHDRAWN: "withdrawn",
+}
+"""Where an image is."""
+QUEUES = {
+    "classifier": "to be sorted",
+    "anonymizer": "to be de-identified",
+    "forwarder": "to be sent",
+}
+"""What messages wait for, by the service whose queue they are in."""
 
 
 def from_elsewhere() -> set[str]:
@@ -23,6 +47,9 @@ def from_elsewhere() -> set[str]:
         *(objection.in_words for objection in Objection),
         *(state.value for state in TransferState),
         *TROUBLES.values(),
+        *WAYS.values(),
+        *IMAGES.values(),
+        *QUEUES.values(),
         *refusals.WORDS,
         signing_in.WRONG,
         signing_in.BARRED,
