@@ -15,6 +15,8 @@ from services.api.web.assigning import (
 )
 from services.api.web.live import live
 from services.api.web.overview import overview
+from services.api.web.projects.pages import BUTTONS as PROJECT_BUTTONS
+from services.api.web.projects.pages import PAGES as PROJECT_PAGES
 from services.api.web.rules import apply_rule, list_rules, show_rule
 from services.api.web.senders import allow_sender, show_senders
 from services.api.web.sign_in import (
@@ -49,7 +51,7 @@ _PAGES = (
     ("/transfers/{transfer_id}/images", show_deliveries),
     ("/senders", show_senders), ("/sign-in", show_sign_in),
     ("/first-account", show_first_account), ("/sign-in/elsewhere", leave_to_sign_in),
-    ("/sign-in/done", come_back_signed_in),
+    ("/sign-in/done", come_back_signed_in), *PROJECT_PAGES,
 )  # fmt: skip
 _BUTTONS = (
     ("/assign", assign_studies), ("/assign/check", check_place),
@@ -63,6 +65,7 @@ _BUTTONS = (
     ("/rules/{rule_id}/apply", apply_rule), ("/senders/{refusal_id}/allow", allow_sender),
     ("/sign-in", sign_in), ("/sign-out", sign_out),
     ("/first-account", create_first_account), ("/look", choose_look),
+    *PROJECT_BUTTONS,
 )  # fmt: skip
 
 
