@@ -13,6 +13,15 @@ from services.api.web.assigning import (
     suggest_participants,
     undo_assignment,
 )
+from services.api.web.importing import (
+    enter_import,
+    press_accept_import,
+    press_discard,
+    press_finish,
+    show_import,
+    show_imports,
+    show_items,
+)
 from services.api.web.live import live
 from services.api.web.overview import overview
 from services.api.web.projects.pages import BUTTONS as PROJECT_BUTTONS
@@ -49,6 +58,8 @@ _PAGES = (
     ("/studies", show_studies), ("/studies/{study_id}", show_study),
     ("/transfers", show_transfers), ("/transfers/{transfer_id}", show_transfer),
     ("/transfers/{transfer_id}/images", show_deliveries),
+    ("/import", show_imports), ("/import/{import_id}", show_import),
+    ("/import/{import_id}/items", show_items),
     ("/senders", show_senders), ("/sign-in", show_sign_in),
     ("/first-account", show_first_account), ("/sign-in/elsewhere", leave_to_sign_in),
     ("/sign-in/done", come_back_signed_in), *PROJECT_PAGES,
@@ -62,6 +73,9 @@ _BUTTONS = (
     ("/transfers/{transfer_id}/recall", press_recall),
     ("/transfers/{transfer_id}/correct", press_correct),
     ("/recalls/{recall_id}/deleted", press_deleted),
+    ("/import", enter_import), ("/import/{import_id}/finish", press_finish),
+    ("/import/{import_id}/discard", press_discard),
+    ("/import/{import_id}/accept", press_accept_import),
     ("/rules/{rule_id}/apply", apply_rule), ("/senders/{refusal_id}/allow", allow_sender),
     ("/sign-in", sign_in), ("/sign-out", sign_out),
     ("/first-account", create_first_account), ("/look", choose_look),

@@ -4,7 +4,8 @@ from services.api.accounts import signing_in
 from services.api.refusals import service as refusals
 from shared.admission import Objection, Way
 from shared.errors import Reason
-from shared.ledger.states import DeliveryState, TransferState
+from shared.importing import Kind, Why
+from shared.ledger.states import DeliveryState, ImportState, TransferState
 
 TROUBLES = {
     "assigned": "waiting",
@@ -39,6 +40,25 @@ QUEUES = {
 }
 """What messages wait for, by the service whose queue they are in."""
 
+IMPORTS = {
+    ImportState.UPLOADING: "files are being sent",
+    ImportState.READING: "Sluse looks into it",
+    ImportState.REVIEW: "waits for your word",
+    ImportState.BRINGING: "comes in",
+    ImportState.ACCEPTED: "taken",
+    ImportState.DISCARDED: "discarded",
+    ImportState.FAILED: "could not be read",
+}
+"""How far an import is."""
+ITEMS = {
+    Kind.NAMED: "missing",
+    Kind.UNREADABLE: "unreadable",
+    Kind.REFUSED: "not opened",
+    Kind.IGNORED: "no DICOM",
+    Kind.DUPLICATE: "there twice",
+}
+"""Why something in an import is not taken."""
+
 
 def from_elsewhere() -> set[str]:
     """All of them."""
@@ -50,6 +70,9 @@ def from_elsewhere() -> set[str]:
         *WAYS.values(),
         *IMAGES.values(),
         *QUEUES.values(),
+        *IMPORTS.values(),
+        *ITEMS.values(),
+        *(why.in_words for why in Why),
         *refusals.WORDS,
         signing_in.WRONG,
         signing_in.BARRED,
