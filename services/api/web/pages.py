@@ -5,6 +5,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from services.api.rights.deciding import SignInError
+from services.api.web.administration.pages import BUTTONS as ADMINISTRATION_BUTTONS
+from services.api.web.administration.pages import PAGES as ADMINISTRATION_PAGES
 from services.api.web.assigning import (
     assign_studies,
     check_place,
@@ -27,7 +29,6 @@ from services.api.web.overview import overview
 from services.api.web.projects.pages import BUTTONS as PROJECT_BUTTONS
 from services.api.web.projects.pages import PAGES as PROJECT_PAGES
 from services.api.web.rules import apply_rule, list_rules, show_rule
-from services.api.web.senders import allow_sender, show_senders
 from services.api.web.sign_in import (
     choose_look,
     create_first_account,
@@ -60,9 +61,9 @@ _PAGES = (
     ("/transfers/{transfer_id}/images", show_deliveries),
     ("/import", show_imports), ("/import/{import_id}", show_import),
     ("/import/{import_id}/items", show_items),
-    ("/senders", show_senders), ("/sign-in", show_sign_in),
+    ("/sign-in", show_sign_in),
     ("/first-account", show_first_account), ("/sign-in/elsewhere", leave_to_sign_in),
-    ("/sign-in/done", come_back_signed_in), *PROJECT_PAGES,
+    ("/sign-in/done", come_back_signed_in), *PROJECT_PAGES, *ADMINISTRATION_PAGES,
 )  # fmt: skip
 _BUTTONS = (
     ("/assign", assign_studies), ("/assign/check", check_place),
@@ -76,10 +77,10 @@ _BUTTONS = (
     ("/import", enter_import), ("/import/{import_id}/finish", press_finish),
     ("/import/{import_id}/discard", press_discard),
     ("/import/{import_id}/accept", press_accept_import),
-    ("/rules/{rule_id}/apply", apply_rule), ("/senders/{refusal_id}/allow", allow_sender),
+    ("/rules/{rule_id}/apply", apply_rule),
     ("/sign-in", sign_in), ("/sign-out", sign_out),
     ("/first-account", create_first_account), ("/look", choose_look),
-    *PROJECT_BUTTONS,
+    *PROJECT_BUTTONS, *ADMINISTRATION_BUTTONS,
 )  # fmt: skip
 
 

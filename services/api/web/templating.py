@@ -1,14 +1,17 @@
 """The templates of the web pages."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request
 from fastapi.templating import Jinja2Templates
+from jinja2 import pass_context
+from jinja2.runtime import Context
 
 from services.api.rights.person import Person
-from services.api.web.languages import LANGUAGES, install, language_of
+from services.api.web.languages import LANGUAGES, install, language_of, texts
 from shared.people import Right
 
 HERE = Path(__file__).parent
@@ -64,9 +67,17 @@ def _size(octets: float) -> str:
     return f"{octets:.1f} TB"
 
 
+@pass_context
+def _choices(context: Context, words: Mapping[Any, str]) -> list[tuple[str, str]]:
+    """The values of an enumeration and what people call them, for a choice in a form."""
+    language = context.get("language", "en")
+    return [(one.value, texts(language).gettext(text)) for one, text in words.items()]
+
+
 templates.env.filters["local_time"] = _local_time
 templates.env.filters["dicom_date"] = _dicom_date
 templates.env.filters["person_name"] = _person_name
 templates.env.filters["size"] = _size
 templates.env.filters["year_month"] = lambda day: f"{day:%Y-%m}"
+templates.env.filters["choices"] = _choices
 templates.env.filters["pairs"] = lambda texts: [(one, one) for one in texts]

@@ -5,7 +5,15 @@ from services.api.refusals import service as refusals
 from shared.admission import Objection, Way
 from shared.errors import Reason
 from shared.importing import Kind, Why
-from shared.ledger.states import DeliveryState, ImportState, TransferState
+from shared.ledger.states import (
+    Deletion,
+    DeliveryState,
+    ImportState,
+    Protocol,
+    TransferState,
+    Verification,
+)
+from shared.people import Right, Source, SystemRole
 
 TROUBLES = {
     "assigned": "waiting",
@@ -59,6 +67,41 @@ ITEMS = {
 }
 """Why something in an import is not taken."""
 
+PROTOCOLS = {Protocol.DIMSE: "DICOM associations", Protocol.DICOMWEB: "DICOMweb"}
+VERIFICATIONS = {
+    Verification.QUERY: "it is asked what is there",
+    Verification.COMMITMENT: "it is asked to keep everything (storage commitment)",
+    Verification.NONE: "its word for each image is enough",
+}
+DELETIONS = {
+    Deletion.NONE: "by a person",
+    Deletion.OVERWRITES: "by a person; images that come again take the place of those there",
+    Deletion.ORTHANC: "by Sluse, with Orthanc's REST API",
+    Deletion.DICOMWEB: "by Sluse, over DICOMweb",
+}
+"""How a destination works."""
+SYSTEM_ROLES = {
+    SystemRole.NONE: "nothing: projects have members",
+    SystemRole.OPERATOR: "operator: sees to it that Sluse runs",
+    SystemRole.ADMINISTRATOR: "administrator",
+}
+SOURCES = {
+    Source.LOCAL: "kept here",
+    Source.LDAP: "the hospital's directory",
+    Source.OIDC: "the hospital's sign-in",
+}
+"""Where somebody's password is checked."""
+RIGHTS = {
+    Right.VIEW: "see what is in a project",
+    Right.ASSIGN: "assign studies",
+    Right.IDENTIFY: "see who the participants are",
+    Right.CORRECT: "stop, take back and correct",
+    Right.EXPORT: "take data out",
+    Right.MANAGE: "change projects and their members",
+    Right.OPERATE: "see how Sluse runs",
+    Right.ADMINISTER: "administer Sluse",
+}
+
 
 def from_elsewhere() -> set[str]:
     """All of them."""
@@ -71,6 +114,12 @@ def from_elsewhere() -> set[str]:
         *IMAGES.values(),
         *QUEUES.values(),
         *IMPORTS.values(),
+        *PROTOCOLS.values(),
+        *VERIFICATIONS.values(),
+        *DELETIONS.values(),
+        *SYSTEM_ROLES.values(),
+        *SOURCES.values(),
+        *RIGHTS.values(),
         *ITEMS.values(),
         *(why.in_words for why in Why),
         *refusals.WORDS,
