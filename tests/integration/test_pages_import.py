@@ -67,6 +67,27 @@ async def test_a_cd_is_interrupted_continued_and_taken(site: Site, tmp_path: Pat
     await expect(page.locator("#finished")).to_be_visible()
     files = sum(one.is_file() for one in chosen.rglob("*"))
     assert 0 < len(again) < files, "what was here before is not sent again"
+
+    # What is chosen while something is sent comes after it; what can't be sent can be left out.
+    async def refuse(route: Route) -> None:
+        await route.fulfill(
+            status=413
+        ) if route.request.method == "PATCH" else await route.continue_()
+
+    await page.route("**/files/*", refuse)
+    extra = [tmp_path / name for name in ("one.txt", "two.txt")]
+    for one in extra:
+        one.write_text("more")
+    await page.set_input_files("#files", [str(one) for one in extra])
+    await expect(page.locator("#broken-names")).to_have_text("one.txt, two.txt")
+    await page.unroute("**/files/*")
+    await page.set_input_files("#files", str(extra[0]))
+    await expect(page.locator("#broken")).to_be_hidden()
+    await expect(page.locator("#finished")).to_be_visible()
+    await page.route("**/files/*", refuse)
+    await page.set_input_files("#files", str(extra[1]))
+    await page.click("#leave-out")
+    await expect(page.locator("#broken")).to_be_hidden()
     await page.click("#finish")
     await expect(page.locator("#reading")).to_be_visible()
     await read_all(site.runtime)
