@@ -6,6 +6,7 @@ declare -A part=(
   [rabbitmq-server]="/usr/lib/rabbitmq/bin/rabbitmq-server|the AMQP bus contract, end-to-end and purge tests"
   [postgresql]="/usr/lib/postgresql/*/bin/initdb|the ledger tests on PostgreSQL, end-to-end tests"
   [dcmtk]="/usr/bin/storescu|the wire tests with dcmtk"
+  [chromium]="/usr/bin/chromium|the tests of the pages in a browser"
   [curl]="/usr/bin/curl|the test of the README's commands"
   [dicom3tools]="/usr/bin/dciodvfy|the checks of copies against PS3.3 with dciodvfy"
   [ldap-utils]="/usr/bin/ldapmodify|the tests of signing in with a directory"

@@ -31,6 +31,9 @@ from services.api.studies.endpoints import router as studies
 from services.api.tokens.endpoints import router as tokens
 from services.api.transfers.endpoints import router as transfers
 from services.api.web import pages
+from services.api.web.live import Hub
+from services.api.web.problem import show_problem
+from services.api.web.studies import Watching
 from services.api.webhooks.endpoints import router as webhooks
 from shared.ledger.schema import current_revision
 from shared.runtime import Runtime
@@ -78,7 +81,8 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.state.runtime = runtime
     app.state.signer, app.state.provider, app.state.has_accounts = None, None, False
     app.state.drawing = drawing_of(runtime)
-    problems.install(app)
+    app.state.live, app.state.watching = Hub(runtime), Watching()
+    problems.install(app, show_problem)
     api = APIRouter(prefix="/api/v1", responses=problems.responses(503))
     for router in (
         pipeline, projects, destinations, routing_rules, studies, transfers, quarantine,

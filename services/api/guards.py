@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartParser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.problems import Problem, answer
@@ -103,3 +104,5 @@ def install(app: FastAPI, names: Sequence[str]) -> None:
         Host names by which it may be called.
     """
     app.add_middleware(Guard, names=names)
+    # Longer forms would be put into a file outside the spool, and coupling lists name patients.
+    MultiPartParser.spool_max_size = MAX_LIST

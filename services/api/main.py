@@ -60,6 +60,7 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             server.should_exit = True
+            app.state.live.close()
             stopping.cancel()
             importing.cancel()
             telling.cancel()

@@ -1,13 +1,14 @@
 """Errors as `application/problem+json` (RFC 9457) that name the field."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from shared import telemetry
 from shared.errors import Retry
@@ -128,40 +129,65 @@ def _messages(error: Any) -> list[str]:
     return str(error["msg"]).removeprefix("Value error, ").splitlines()
 
 
+def complaints_of(error: ProblemError | ValidationError) -> Problem:
+    """What is wrong with what was entered, whoever found it."""
+    if isinstance(error, ProblemError):
+        return error.problem
+    fields = [
+        FieldError(field=".".join(map(str, one["loc"])), message=message)
+        for one in error.errors(include_input=False, include_url=False)
+        for message in _messages(one)
+    ]
+    return Problem(status=422, title="The request breaks a rule.", errors=fields)
+
+
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The problem as an HTTP answer."""
     return JSONResponse(problem.model_dump(), problem.status, headers, media_type=MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of `app` as a problem."""
+def install(app: FastAPI, page: Callable[[Request, Problem], Response | None]) -> None:
+    """Answer every error of `app` as a problem.
 
-    async def on_problem(_: Request, error: Exception) -> JSONResponse:
+    Parameters
+    ----------
+    page
+        Shows a problem to a person; None where a program asks.
+    """
+
+    def told(
+        request: Request, problem: Problem, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        return page(request, problem) or answer(problem, headers)
+
+    async def on_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, ProblemError)
-        return answer(error.problem, error.headers)
+        return told(request, error.problem, error.headers)
 
-    async def on_validation(_: Request, error: Exception) -> JSONResponse:
+    async def on_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         fields = [
             FieldError(field=_field(one), message=message)
             for one in error.errors()
             for message in _messages(one)
         ]
-        return answer(Problem(status=422, title="The request breaks a rule.", errors=fields))
+        problem = Problem(status=422, title="The request breaks a rule.", errors=fields)
+        return told(request, problem)
 
-    async def on_http(_: Request, error: Exception) -> JSONResponse:
+    async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         problem = Problem(status=error.status_code, title=str(error.detail))
-        return answer(problem, error.headers)
+        return told(request, problem, error.headers)
 
-    async def on_retry(_: Request, error: Exception) -> JSONResponse:
+    async def on_retry(request: Request, error: Exception) -> Response:
         assert isinstance(error, Retry)
         problem = Problem(status=503, title=error.reason.in_words)
-        return answer(problem, {"Retry-After": _RETRY_AFTER})
+        return told(request, problem, {"Retry-After": _RETRY_AFTER})
 
-    async def on_bug(_: Request, error: Exception) -> JSONResponse:
+    async def on_bug(request: Request, error: Exception) -> Response:
         log.error("request failed", exc_info=error)
-        return answer(Problem(status=500, title="Something went wrong here; it has been logged."))
+        problem = Problem(status=500, title="Something went wrong here; it has been logged.")
+        return told(request, problem)
 
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)

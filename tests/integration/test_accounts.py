@@ -293,13 +293,13 @@ async def test_the_pages_speak_the_persons_language(world: World) -> None:
     viewer = await world.signed_in("viewer")
     assert "Overview" in (await viewer.get("/")).text
     form = {"form_token": await form_token(viewer), "language": "nb", "next": "/"}
-    assert (await viewer.post("/language", data=form)).headers["location"] == "/"
+    assert (await viewer.post("/look", data=form)).headers["location"] == "/"
     assert "Oversikt" in (await viewer.get("/")).text
     viewer.cookies.delete("sluse_language")
     assert "Oversikt" in (await viewer.get("/")).text, "the account knows it"
     assert (await Api(viewer)("GET", "/account", 200))["language"] == "nb"
     anybody = world.client()
-    await anybody.post("/language", data={"language": "xx"})
+    await anybody.post("/look", data={"language": "xx"})
     assert "Sign in" in (await anybody.get("/sign-in")).text
 
 

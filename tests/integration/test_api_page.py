@@ -42,7 +42,7 @@ async def test_the_page_shows_the_counts_and_no_identity(
     assert "<html" not in part.text and "2 assigned" in part.text
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy
-    assert (await client.get("/static/live.js")).is_success
+    assert (await client.get("/static/sluse.js")).is_success
 
 
 async def test_the_page_says_what_needs_attention(

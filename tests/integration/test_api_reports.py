@@ -18,6 +18,7 @@ from shared.ledger.states import TransferState
 from shared.ledger.tables import Series, Study, Transfer, core
 from shared.runtime import Runtime
 from tests.helpers import arrive, handle, make_project, received_consumer, request_transfer
+from tests.integration.test_api_fixtures import receive
 
 _DAY = timedelta(days=1)
 JUNE = date(2024, 6, 1)
@@ -186,14 +187,12 @@ async def test_studies_are_filtered_and_counted_by_day_of_arrival(
     assert await api.ids("/studies", received_to="2024-06-03") == [3, 2, 1]
     await transfer(any_runtime, 1, await make_project(any_runtime))
     june = {"first_day": "2024-06-01", "last_day": "2024-06-03"}
-    assert await api.get("/studies/calendar", **june) == [
-        {"day": "2024-06-01", "studies": 2}, {"day": "2024-06-03", "studies": 1},
-    ]  # fmt: skip
+    days = await api.get("/studies/calendar", **june)
+    assert [(day["day"], day["studies"]) for day in days] == [("2024-06-01", 2), ("2024-06-03", 1)]
     unassigned = await api.get("/studies/calendar", **june, unassigned=True)
     assert [day["studies"] for day in unassigned] == [1, 1]
-    assert await api.get("/studies/calendar", **june, project="BICAM") == [
-        {"day": "2024-06-01", "studies": 1}
-    ]
+    (day,) = await api.get("/studies/calendar", **june, project="BICAM")
+    assert (day["day"], day["studies"]) == ("2024-06-01", 1)
 
 
 async def test_studies_are_filtered_and_counted_by_study_date(
@@ -208,7 +207,23 @@ async def test_studies_are_filtered_and_counted_by_study_date(
     days = await api.get(
         "/studies/calendar", by="studied", first_day="2024-05-31", last_day="2024-06-03"
     )
-    assert days == [{"day": "2024-06-01", "studies": 2}, {"day": "2024-06-03", "studies": 1}]
+    assert [(day["day"], day["studies"]) for day in days] == [("2024-06-01", 2), ("2024-06-03", 1)]
+
+
+async def test_a_calendar_counts_modalities(any_runtime: Runtime, api: Api) -> None:
+    first, second = (list(Maker(seed, size=16).ct(1).instances) for seed in (1, 2))
+    second[0].Modality = "MR"
+    both = list(Maker(2, size=16).ct(1).instances)
+    both[0].SeriesInstanceUID, both[0].SOPInstanceUID = "1.2.3.4", "1.2.3.5"
+    for image in (*first, *second, *both):
+        image.StudyDate = "20240601"
+    await receive(any_runtime, [*first, *second, *both])
+    june = {"first_day": "2024-06-01", "last_day": "2024-06-03"}
+    expected = {"day": "2024-06-01", "studies": 2, "modalities": {"CT": 2, "MR": 1}}
+    assert await api.get("/studies/calendar", **june, by="studied") == [expected]
+    today = f"{now().astimezone().date()}"
+    received = await api.get("/studies/calendar", first_day=today, last_day=today)
+    assert received == [expected | {"day": today}]
 
 
 async def test_a_calendar_has_an_end(api: Api) -> None:

@@ -48,7 +48,7 @@ async def test_every_route_says_what_it_asks_for(runtime: Runtime) -> None:
     assert public == {
         "alive", "ready", "read_metrics", "show_sign_in", "sign_in", "sign_out",
         "custom_swagger_ui_html", "swagger_ui_redirect", "leave_to_sign_in", "come_back_signed_in",
-        "choose_language",
+        "choose_look",
     }  # fmt: skip
 
 

@@ -62,7 +62,7 @@ async def house(any_runtime: Runtime) -> AsyncIterator[House]:
 async def test_a_refused_sender_is_let_in_with_a_click(
     house: House, client: httpx.AsyncClient, api: Api
 ) -> None:
-    assert "Nobody was refused" in (await client.get("/senders")).text
+    assert "Nobody was refused" in (await client.get("/administration/senders")).text
     for _ in range(2):
         assert "Calling AE Title Not Recognized" in await house.store()
     assert "Called AE Title Not Recognized" in await house.store(called="NOBODY")
@@ -70,11 +70,11 @@ async def test_a_refused_sender_is_let_in_with_a_click(
     found, unknown = (await api("GET", "/refusals", 200))["items"]
     assert (found["calling_aet"], found["peer_address"], found["times"]) == ("MR3", "127.0.0.1", 2)
     assert found["can_be_allowed"] and not unknown["can_be_allowed"]
-    page = (await client.get("/senders")).text
+    page = (await client.get("/administration/senders")).text
     assert page.count("Allow MR3") == 1 and "neither Sluse&#39;s nor" in page
 
     foreign = {"Sec-Fetch-Site": "cross-site"}
-    path = f"/senders/{found['id']}/allow"
+    path = f"/administration/senders/{found['id']}/allow"
     assert (await client.post(path, headers=foreign)).status_code == 403
     done = await client.post(path, follow_redirects=True)
     assert "<b>MR3</b> may send from now on, from 127.0.0.1" in done.text

@@ -21,7 +21,6 @@ from services.api.dependencies import PathId, RuntimeDep
 from services.api.paging import After, Limit, Page
 from services.api.problems import MEDIA_TYPE, FieldError, responses, rule_broken
 from services.api.rights.deciding import PersonDep
-from shared.ledger.auditing import Action, audit
 
 router = APIRouter(prefix="/projects/{code}/coupling-list", tags=["coupling list"])
 
@@ -79,14 +78,7 @@ async def read_coupling_list(
     code: Code, person: PersonDep, runtime: RuntimeDep, limit: Limit = 100, after: After = None
 ) -> Page[EntryRead]:
     """List the rows, with the identities in clear."""
-    master_key = await runtime.load_master_key()
-    async with runtime.ledger.reading() as connection:
-        page = await service.list_page(connection, code, master_key, limit=limit, after=after)
-    if person.account_id is not None and page.items:
-        async with runtime.ledger.transaction() as connection:
-            entries = [one.id for one in page.items]
-            await audit(connection, Action.IDENTITIES_SHOWN, project=code, entries=entries)
-    return page
+    return await service.show_page(runtime, person, code, limit=limit, after=after)
 
 
 @router.post("/apply", responses=responses(404, 422))

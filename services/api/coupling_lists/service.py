@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Iterable
 from itertools import islice
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from services.api.coupling_lists.checking import Known, Verdict, check
 from services.api.coupling_lists.reading import Complaint, CouplingList, UnreadableError, read
@@ -38,6 +38,7 @@ from shared.ledger.coupling_lists import (
     take_listed,
     wait_for_arrivals,
 )
+from shared.ledger.couplings import Kind
 from shared.ledger.tables import CouplingEntry, Project, core
 from shared.runtime import Runtime
 
@@ -90,17 +91,52 @@ async def apply(runtime: Runtime, person: Person, code: str) -> StudiesReport:
     return await _studies(runtime, project_id, keys, master_key, person, taking=True)
 
 
-async def list_page(
-    connection: Connection, code: str, master_key: MasterKey, *, limit: int, after: int | None
+async def show_page(
+    runtime: Runtime,
+    person: Person,
+    code: str,
+    *,
+    limit: int,
+    after: int | None,
+    wanted: str = "",
 ) -> Page[EntryRead]:
-    """A project's list, with the identities: nothing else shows them."""
+    """A project's list, with the identities, which is audited: nothing else shows them.
+
+    Parameters
+    ----------
+    wanted
+        Only rows of a participant whose id begins so, or of exactly this study or patient.
+    """
+    master_key = await runtime.load_master_key()
+    async with runtime.ledger.reading() as connection:
+        page = await _page(connection, code, master_key, limit, after, wanted)
+    if person.account_id is not None and page.items:
+        async with runtime.ledger.transaction() as connection:
+            entries = [one.id for one in page.items]
+            await audit(connection, Action.IDENTITIES_SHOWN, project=code, entries=entries)
+    return page
+
+
+async def _page(
+    connection: Connection,
+    code: str,
+    master_key: MasterKey,
+    limit: int,
+    after: int | None,
+    wanted: str,
+) -> Page[EntryRead]:
     project_id, _ = await find_project(connection, code)
-    rows = await connection.execute(
+    query = (
         select(_entry)
         .where(_entry.c.project_id == project_id, _entry.c.id > (after or 0))
         .order_by(_entry.c.id)
         .limit(limit + 1)
     )
+    if wanted:
+        keys = [master_key.index(kind, wanted) for kind in Kind]
+        begins = _entry.c.participant.istartswith(wanted, autoescape=True)
+        query = query.where(or_(begins, _entry.c.value_key.in_(keys)))
+    rows = await connection.execute(query)
     found = [
         EntryRead.model_validate(dict(row) | {"value": master_key.decrypt(row["value"]).decode()})
         for row in rows.mappings()

@@ -13,7 +13,7 @@ from services.api.projects.endpoints import Code
 
 router = APIRouter(prefix="/projects/{code}/members", tags=["people"])
 
-_Username = Annotated[
+Username = Annotated[
     str, Path(max_length=64, pattern=f"(?i)^{USERNAME}$", description="The person's user name.")
 ]
 
@@ -27,7 +27,7 @@ async def list_members(code: Code, runtime: RuntimeDep) -> list[MemberRead]:
 
 @router.put("/{username}", responses=responses(404, 409, 422))
 async def put_member(
-    code: Code, username: _Username, body: MemberWrite, runtime: RuntimeDep
+    code: Code, username: Username, body: MemberWrite, runtime: RuntimeDep
 ) -> MemberRead:
     """Give a person a role in the project, or another one."""
     async with runtime.ledger.session() as session:
@@ -35,7 +35,7 @@ async def put_member(
 
 
 @router.delete("/{username}", status_code=204, responses=responses(404, 409, 422))
-async def remove_member(code: Code, username: _Username, runtime: RuntimeDep) -> Response:
+async def remove_member(code: Code, username: Username, runtime: RuntimeDep) -> Response:
     """Take a person out of the project. What the directory gives, the directory takes."""
     async with runtime.ledger.session() as session:
         await service.remove(session, code, username)

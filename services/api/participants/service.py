@@ -66,6 +66,14 @@ async def progress(connection: Connection, code: str) -> Progress:
     )
 
 
+async def numbers(connection: Connection) -> dict[int, int]:
+    """How many participants each project has that has any, by its id."""
+    rows = await connection.execute(
+        select(_participant.c.project_id, func.count()).group_by(_participant.c.project_id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 async def _studies(connection: Connection, participant_ids: list[int]) -> dict[int, int]:
     # A study is in a project once, so its transfers in force are as many as its studies.
     rows = await connection.execute(

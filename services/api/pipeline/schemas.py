@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.api.pipeline.pace import EXAMPLE, Pace
 from shared.ledger.counts import Arrivals, Counts
 from shared.ledger.states import TransferState
 
@@ -41,6 +42,7 @@ class Pipeline(BaseModel):
                 ],
                 "queues": {"classifier.received": 0},
                 "dead_letters": 0,
+                "pace": EXAMPLE,
                 "to_be_deleted": 0,
             }
         }
@@ -56,6 +58,7 @@ class Pipeline(BaseModel):
         description="Messages waiting in each queue; null while the broker is away."
     )
     dead_letters: int = Field(description="Messages that nobody could handle.")
+    pace: Pace | None = Field(description="How fast it works; null where that was not asked for.")
     to_be_deleted: int = Field(
         description="Recalls that a person must delete at a research PACS (`/recalls`)."
     )

@@ -2,6 +2,8 @@
 
 from sqlalchemy import func, select
 
+from services.api.pipeline import pace
+from services.api.pipeline.pace import Pace
 from services.api.pipeline.schemas import Pipeline, Unrouted
 from shared.admission import Objection
 from shared.bus import QUEUES, Bus, Queue
@@ -16,11 +18,13 @@ from shared.runtime import Runtime
 async def read(runtime: Runtime) -> Pipeline:
     """The pipeline at a glance."""
     queues = {queue.name: await _depth(runtime.bus, queue) for queue in QUEUES}
-    return await read_ledger(runtime.ledger, queues)
+    return await read_ledger(runtime.ledger, queues, await pace.read(runtime))
 
 
-async def read_ledger(ledger: Ledger, queues: dict[str, int | None]) -> Pipeline:
-    """The same with the queues' figures given."""
+async def read_ledger(
+    ledger: Ledger, queues: dict[str, int | None], speed: Pace | None = None
+) -> Pipeline:
+    """The same with the figures given that are not the ledger's."""
     async with ledger.reading() as connection:
         return Pipeline(
             arrivals=await arrivals(connection),
@@ -31,6 +35,7 @@ async def read_ledger(ledger: Ledger, queues: dict[str, int | None]) -> Pipeline
                 for note, studies in (await unrouted(connection)).items()
             ],
             queues=queues,
+            pace=speed,
             dead_letters=await connection.scalar(select(func.count()).select_from(core(DeadLetter)))
             or 0,
             to_be_deleted=await connection.scalar(

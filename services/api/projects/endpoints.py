@@ -11,9 +11,7 @@ from services.api.problems import responses
 from services.api.projects import processing, service
 from services.api.projects.schemas import Estimate, ProjectChange, ProjectCreate, ProjectRead
 from services.api.rights.deciding import PersonDep
-from services.api.rights.person import Person
 from services.api.transfers.following import assigned_events
-from shared.ledger.tables import Project
 from shared.people import Right
 
 router = APIRouter(prefix="/projects", tags=["projects"])
@@ -26,7 +24,7 @@ async def list_projects(person: PersonDep, runtime: RuntimeDep) -> list[ProjectR
     """List the projects that one works in; administrators see all."""
     async with runtime.ledger.session() as session:
         return [
-            _shown(person, row)
+            service.as_seen(person, row)
             for row in await service.every(session)
             if person.may(Right.VIEW, row.id)
         ]
@@ -47,7 +45,7 @@ async def create_project(body: ProjectCreate, runtime: RuntimeDep) -> ProjectRea
 async def read_project(code: Code, person: PersonDep, runtime: RuntimeDep) -> ProjectRead:
     """Read one project."""
     async with runtime.ledger.session() as session:
-        return _shown(person, await service.get(session, code))
+        return service.as_seen(person, await service.get(session, code))
 
 
 @router.patch("/{code}", responses=responses(404, 409, 422))
@@ -56,7 +54,7 @@ async def change_project(
 ) -> ProjectRead:
     """Change what is given of a project; code, number, date shift, scheme and key stay for good."""
     async with runtime.ledger.session() as session:
-        return _shown(person, await service.change(session, code, body))
+        return service.as_seen(person, await service.change(session, code, body))
 
 
 @router.get("/{code}/process-again/estimate", responses=responses(404, 422))
@@ -77,11 +75,3 @@ async def process_project_again(code: Code, runtime: RuntimeDep) -> Estimate:
     async for assigned in processing.process_again(runtime.ledger, code, runtime.settings.patience):
         await nudge(runtime, assigned_events(assigned))
     return expected
-
-
-def _shown(person: Person, project: Project) -> ProjectRead:
-    """A project as a person may see it: without what undoes the de-identification."""
-    found = ProjectRead.model_validate(project)
-    if not person.may(Right.IDENTIFY, project.id):
-        found.date_shift_days = None
-    return found

@@ -7,17 +7,21 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from services.api.problems import not_found, rule_broken, settled, taken
-from services.api.projects.schemas import ProjectChange, ProjectCreate
+from services.api.projects.schemas import ProjectChange, ProjectCreate, ProjectRead
+from services.api.rights.person import Person
 from shared.admission import site_code
 from shared.identity import MasterKey, new_project_key
 from shared.ledger import auditing
 from shared.ledger.tables import Destination, Project, Release
 from shared.participants import Template, is_site_code, template
+from shared.people import Right
 from shared.profile import Action, Profile, load_profile, source_profile
 from shared.schemes import Scheme
 
 _SHIFTS = range(-730, -29)
 """Days that a date shift is drawn from: back by a month to two years, so never into the future."""
+
+_MOST_IN_A_YEAR = 99
 
 _OWN_UIDS = (0x0020000D, 0x0020000E, 0x00080018)
 """StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID."""
@@ -35,6 +39,24 @@ async def get(session: AsyncSession, code: str) -> Project:
     if found is None:
         raise not_found("project")
     return found
+
+
+def as_seen(person: Person, project: Project) -> ProjectRead:
+    """A project as a person may see it: without what undoes the de-identification."""
+    found = ProjectRead.model_validate(project)
+    if not person.may(Right.IDENTIFY, project.id):
+        found.date_shift_days = None
+    return found
+
+
+async def next_number(session: AsyncSession, year: int) -> str:
+    """The number after the highest of the year, `P26_07`; empty where the year has none left."""
+    prefix = f"P{year % 100:02}_"
+    taken_ones = await session.exec(
+        select(Project.number).where(col(Project.number).startswith(prefix, autoescape=True))
+    )
+    last = max((int(one[len(prefix) :]) for one in taken_ones if one), default=0)
+    return f"{prefix}{last + 1:02}" if last < _MOST_IN_A_YEAR else ""
 
 
 async def create(

@@ -1,10 +1,10 @@
 """Lets a request through, or not: every route depends on `decide`."""
 
-from contextlib import suppress
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import Depends
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from services.api.accounts.sessions import Signer
@@ -116,8 +116,13 @@ async def _require_own_form(request: Request, signer: Signer) -> None:
     """The browser sends the cookie whatever page sends the request: it must be one of ours."""
     sent = request.headers.get(FORM_HEADER, "")
     if not sent and request.headers.get("content-type", "").startswith(_FORMS):
-        with suppress(Exception):  # what can't be read has no token
+        try:
             sent = str((await request.form()).get(FORM_FIELD, ""))
+        except HTTPException as error:
+            if error.status_code == 413:
+                raise
+        except Exception:  # noqa: S110
+            pass  # what can't be read has no token
     secret = signer.secret_of(request) or ""
     if not signer.is_form_token(sent, secret):
         raise ProblemError(403, "This page is too old. Load it again, and repeat what you did.")

@@ -94,6 +94,14 @@ async def require_project(person: Person, connection: Connection, right: Right, 
     return int(found)
 
 
+async def may_identify(person: Person, connection: Connection, transfer_id: int) -> bool:
+    """Whether a person may see who the participant of a transfer is."""
+    project_id = await connection.scalar(
+        select(_transfer.c.project_id).where(_transfer.c.id == transfer_id)
+    )
+    return person.may(Right.IDENTIFY, project_id)
+
+
 async def note_shown(person: Person, runtime: Runtime, study_ids: list[int]) -> None:
     """Audit that a person has seen who these studies' patients are."""
     if person.account_id is None or not study_ids:

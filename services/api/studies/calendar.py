@@ -2,17 +2,27 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, case, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Subquery,
+    case,
+    distinct,
+    func,
+    literal_column,
+    select,
+)
 
 from services.api.problems import rule_broken
 from services.api.studies.days import days_between, start_of, within
 from services.api.studies.filters import conditions
 from services.api.studies.schemas import CalendarBy, CalendarDay, CalendarQuery
 from shared.ledger import Connection
-from shared.ledger.tables import Study, core
+from shared.ledger.tables import Series, Study, core
 
-_study = core(Study)
+_study, _series = core(Study), core(Series)
 _LONGEST = timedelta(days=365)
 
 
@@ -29,21 +39,19 @@ async def count(
         if wanted.by is CalendarBy.RECEIVED
         else _studied(connection, days, which)
     )
-    return [CalendarDay(day=day, studies=by_day[day]) for day in days if day in by_day]
+    return [by_day[day] for day in days if day in by_day]
 
 
 async def _received(
     connection: Connection, days: list[date], which: list[ColumnElement[bool]]
-) -> Mapping[date, int]:
+) -> Mapping[date, CalendarDay]:
     received = _study.c.first_received_at
     numbered = (
-        select(_number(received, days).label("number"))
+        select(_study.c.id, _number(received, days).label("day"))
         .where(*within(received, days[0], days[-1]), *which)
         .subquery()
     )
-    number = numbered.c.number
-    rows = await connection.execute(select(number, func.count()).group_by(number))
-    return {days[number]: studies for number, studies in rows}
+    return await _by_day(connection, numbered, dict(enumerate(days)))
 
 
 def _number(
@@ -64,13 +72,39 @@ def _number(
 
 async def _studied(
     connection: Connection, days: list[date], which: list[ColumnElement[bool]]
-) -> Mapping[date, int]:
-    by_text: dict[str, date] = {f"{day:%Y%m%d}": day for day in days}
+) -> Mapping[date, CalendarDay]:
+    by_text = {f"{day:%Y%m%d}": day for day in days}
     made = _study.c.study_date
-    rows = await connection.execute(
-        select(made, func.count())
+    dated = (
+        select(_study.c.id, made.label("day"))
         .where(made.between(min(by_text), max(by_text)), *which)
-        .group_by(made)
+        .subquery()
     )
     # What is no date (a sender's "2020021") stands among them, but on no day.
-    return {by_text[text]: studies for text, studies in rows if text in by_text}
+    return await _by_day(connection, dated, by_text)
+
+
+async def _by_day(
+    connection: Connection, studies: Subquery, days: Mapping[Any, date]
+) -> Mapping[date, CalendarDay]:
+    """What each day has.
+
+    Parameters
+    ----------
+    studies
+        Their ids, and as `day` what stands for the day in `days`.
+    """
+    day = studies.c.day
+    rows = await connection.execute(select(day, func.count()).group_by(day))
+    found = {days[name]: CalendarDay(day=days[name], studies=n) for name, n in rows if name in days}
+    kinds = await connection.execute(
+        select(day, _series.c.modality, func.count(distinct(studies.c.id)))
+        .join_from(studies, _series, _series.c.study_id == studies.c.id)
+        .where(_series.c.modality != "")
+        .group_by(day, _series.c.modality)
+        .order_by(_series.c.modality)
+    )
+    for name, modality, number in kinds:
+        if name in days:
+            found[days[name]].modalities[modality] = number
+    return found

@@ -94,7 +94,15 @@ class CalendarQuery(StudyFilter):
 class CalendarDay(BaseModel):
     """A day of the calendar."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"day": "2020-02-14", "studies": 12}})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"day": "2020-02-14", "studies": 12, "modalities": {"CT": 4, "MR": 9}}
+        }
+    )
 
     day: date = Field(description="The day.")
     studies: int = Field(description="How many studies.")
+    modalities: dict[str, int] = Field(
+        default_factory=dict,
+        description="How many of them have series of a modality; one that has two counts for both.",
+    )

@@ -11,10 +11,11 @@ from services.api.paging import After, Limit, Page
 from services.api.problems import ProblemError, responses
 from services.api.recalls import service as recalls
 from services.api.rights.deciding import PersonDep
-from services.api.rights.studies import require_project, seen_by
+from services.api.rights.studies import may_identify, require_project
 from services.api.studies.days import Day
-from services.api.transfers import life, service
+from services.api.transfers import life, series, service
 from services.api.transfers.following import assigned_events
+from services.api.transfers.requesting import request_all
 from services.api.transfers.schemas import (
     Corrected,
     DeliveryRead,
@@ -22,6 +23,7 @@ from services.api.transfers.schemas import (
     TransferCreate,
     TransferRead,
 )
+from services.api.transfers.series import SeriesProgress
 from shared.events import TransferRequested
 from shared.ledger.states import DeliveryState, TransferState
 from shared.people import Right
@@ -69,14 +71,10 @@ async def request_transfer(
     body: TransferCreate, person: PersonDep, runtime: RuntimeDep
 ) -> TransferRead:
     """Take a study into a project: it is de-identified and delivered by itself."""
-    master_key = await runtime.load_master_key()
-    async with runtime.ledger.transaction() as connection:
-        await require_project(person, connection, Right.ASSIGN, body.project)
-        await service.find_study(connection, body, await seen_by(person, connection, runtime))
-        transfer_id = await service.request(connection, body, master_key)
-    await nudge(runtime, [TransferRequested(transfer_id=transfer_id)])
-    async with runtime.ledger.reading() as connection:
-        return await service.get(connection, transfer_id)
+    (outcome,) = await request_all(person, runtime, [body])
+    if isinstance(outcome, ProblemError):
+        raise outcome
+    return outcome
 
 
 @router.get("/{transfer_id}", responses=responses(404, 422))
@@ -100,13 +98,20 @@ async def list_deliveries(
         page = await service.deliveries(
             connection, transfer_id, state=state, limit=limit, after=after
         )
-        project = (await service.get(connection, transfer_id)).project
-        try:
-            await require_project(person, connection, Right.IDENTIFY, project)
-        except ProblemError:
+        if not await may_identify(person, connection, transfer_id):
             for one in page.items:
                 one.sop_instance_uid = None  # with it the copy leads back to the original
         return page
+
+
+@router.get("/{transfer_id}/series", responses=responses(404, 422))
+async def list_transfer_series(
+    transfer_id: PathId, person: PersonDep, runtime: RuntimeDep
+) -> list[SeriesProgress]:
+    """List how far each series of a transfer is."""
+    async with runtime.ledger.reading() as connection:
+        described = await may_identify(person, connection, transfer_id)
+        return await series.progress(connection, transfer_id, described=described)
 
 
 @router.post("/{transfer_id}/retry", responses=responses(404, 409, 422))
@@ -137,6 +142,15 @@ async def cancel_transfer(transfer_id: PathId, runtime: RuntimeDep) -> TransferR
     """Stop a transfer. What is delivered stays there, unlike with a recall."""
     async with runtime.ledger.transaction() as connection:
         await life.stop(connection, transfer_id)
+        return await service.get(connection, transfer_id)
+
+
+@router.post("/{transfer_id}/undo", responses=responses(404, 409, 422))
+async def undo_transfer(transfer_id: PathId, runtime: RuntimeDep) -> TransferRead:
+    """Take an assignment back that was a mistake, as long as nothing of it has been sent."""
+    master_key = await runtime.load_master_key()
+    async with runtime.ledger.transaction() as connection:
+        await life.undo(connection, transfer_id, master_key)
         return await service.get(connection, transfer_id)
 
 

@@ -14,12 +14,12 @@ from shared.ledger.assigning import Request, lock_projects, take
 from shared.ledger.auditing import Action, audit
 from shared.ledger.recalling import cancel, recall, uncouple
 from shared.ledger.states import TransferState
-from shared.ledger.tables import Participant, Study, Transfer, core
+from shared.ledger.tables import Participant, SentTo, Study, Transfer, core
 from shared.ledger.transfers import lock_studies
 from shared.ledger.verifying import accept
 
 _transfer, _participant = core(Transfer), core(Participant)
-_study = core(Study)
+_study, _sent = core(Study), core(SentTo)
 
 _WHY_NOT = {
     TransferState.VERIFYING: "Everything is delivered. If that is wrong, correct it instead.",
@@ -81,6 +81,15 @@ async def accept_as_is(connection: Connection, transfer_id: int) -> None:
         before={"state": before.state},
         after={"state": TransferState.COMPLETE},
     )
+
+
+async def undo(connection: Connection, transfer_id: int, master_key: MasterKey) -> None:
+    """Take an assignment back of which nothing has been sent; a problem when something has."""
+    await _locked(connection, transfer_id)
+    gone = exists().where(_sent.c.transfer_id == transfer_id).select()
+    if await connection.scalar(gone):
+        raise ProblemError(409, "Images have been sent already: have it taken back or corrected.")
+    await take_back(connection, transfer_id, master_key)
 
 
 async def take_back(connection: Connection, transfer_id: int, master_key: MasterKey) -> None:

@@ -87,6 +87,7 @@ class TransferRead(Row):
                 "rule": None,
                 "corrects_id": None,
                 "waits_for_deletion": False,
+                "can_be_undone": False,
                 "requested_at": "2020-02-14T10:15:00Z",
                 "changed_at": "2020-02-14T10:15:01Z",
                 "released_study_uid": "2.25.1234567890",
@@ -125,6 +126,9 @@ class TransferRead(Row):
     corrects_id: int | None = Field(description="The transfer that it stands in for.")
     waits_for_deletion: bool = Field(
         description="Whether it starts once the copies that were taken back are deleted (recalls)."
+    )
+    can_be_undone: bool = Field(
+        description="Whether nothing of it has been sent: `undo` takes it back without a trace."
     )
     requested_at: datetime = Field(description="When it was requested.")
     changed_at: datetime = Field(description="When its state changed last.")

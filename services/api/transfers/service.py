@@ -4,7 +4,7 @@ from collections import defaultdict
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, true
+from sqlalchemy import ColumnElement, Select, exists, func, select, true
 
 from services.api.admitting import field_errors
 from services.api.paging import Page, newest_first, page_of
@@ -35,6 +35,7 @@ from shared.ledger.tables import (
     Project,
     Release,
     RoutingRule,
+    SentTo,
     Study,
     Transfer,
     core,
@@ -43,7 +44,7 @@ from shared.ledger.verifying import verify_again
 
 _transfer, _delivery, _study = core(Transfer), core(Delivery), core(Study)
 _project, _participant, _rule = core(Project), core(Participant), core(RoutingRule)
-_instance, _release = core(Instance), core(Release)
+_instance, _release, _sent_to = core(Instance), core(Release), core(SentTo)
 
 
 async def request(connection: Connection, body: TransferCreate, master_key: MasterKey) -> int:
@@ -106,8 +107,7 @@ async def list_page(
     """
     requested = within(_transfer.c.requested_at, requested_from, requested_to)
     query = newest_first(_select().where(*requested), _transfer.c.id, limit, after)
-    if within_projects is not None:
-        query = query.where(_transfer.c.project_id.in_(within_projects))
+    query = query.where(*_in_projects(within_projects))
     if project is not None:
         query = query.where(_project.c.code == project)
     if state is not None:
@@ -188,6 +188,36 @@ async def find_study(
     return study_id
 
 
+async def several(
+    connection: Connection, transfer_ids: list[int], within_projects: list[int] | None
+) -> list[TransferRead]:
+    """Those of the transfers that are there and in the projects; None for all projects."""
+    return await _read(
+        connection,
+        _select()
+        .where(_transfer.c.id.in_(transfer_ids))
+        .where(*_in_projects(within_projects))
+        .order_by(_transfer.c.id),
+    )
+
+
+async def of_study(
+    connection: Connection, study_id: int, within_projects: list[int] | None
+) -> list[TransferRead]:
+    """A study's transfers in the projects, the newest first; None for all projects."""
+    return await _read(
+        connection,
+        _select()
+        .where(_transfer.c.study_id == study_id)
+        .where(*_in_projects(within_projects))
+        .order_by(_transfer.c.id.desc()),
+    )
+
+
+def _in_projects(ids: list[int] | None) -> list[ColumnElement[bool]]:
+    return [] if ids is None else [_transfer.c.project_id.in_(ids)]
+
+
 def _select() -> Select[Any]:
     return (
         select(
@@ -199,6 +229,10 @@ def _select() -> Select[Any]:
             ((_transfer.c.state == TransferState.REQUESTED) & waits_for_deletion()).label(
                 "waits_for_deletion"
             ),
+            (
+                _transfer.c.state.not_in(ENDED)
+                & ~exists().where(_sent_to.c.transfer_id == _transfer.c.id)
+            ).label("can_be_undone"),
         )
         .join_from(_transfer, _project)
         .join(_participant, _participant.c.id == _transfer.c.participant_id)

@@ -1,5 +1,6 @@
 """The languages of the pages: English stands in place, others in catalogues (gettext)."""
 
+from datetime import date
 from functools import cache
 from gettext import NullTranslations
 from io import BytesIO
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from babel import Locale
+from babel.dates import format_skeleton, get_day_names
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -43,16 +45,16 @@ def language_of(request: Request) -> str:
 
 @cache
 def texts(language: str) -> NullTranslations:
-    """The catalogue of a language; English has none."""
-    path = CATALOGUES / f"{language}.po"
-    if language not in LANGUAGES or not path.exists():
-        return NullTranslations()
-    with path.open("rb") as file:
-        catalogue = read_po(file, locale=language)
-    compiled = BytesIO()
-    write_mo(compiled, catalogue)
-    compiled.seek(0)
-    return Translations(compiled)
+    """The catalogues of a language, one for each room of the pages; English has none."""
+    found = Translations()
+    for path in sorted((CATALOGUES / language).glob("*.po")) if language in LANGUAGES else ():
+        with path.open("rb") as file:
+            catalogue = read_po(file, locale=language)
+        compiled = BytesIO()
+        write_mo(compiled, catalogue)
+        compiled.seek(0)
+        found.merge(Translations(compiled))
+    return found
 
 
 def install(environment: Environment) -> None:
@@ -64,6 +66,8 @@ def install(environment: Environment) -> None:
     )
     environment.filters["number"] = _number
     environment.filters["translated"] = _translated
+    environment.filters["month"] = _month
+    environment.filters["weekdays"] = _weekdays
 
 
 @pass_context
@@ -80,6 +84,20 @@ def _ngettext(context: Context, one: str, many: str, number: int) -> str:
 def _translated(context: Context, text: str) -> str:
     """A text from elsewhere: unlike those in templates it is escaped, and holds no placeholders."""
     return texts(context.get("language", "en")).gettext(text)
+
+
+@pass_context
+def _month(context: Context, day: date) -> str:
+    """The month that a day is in, in words."""
+    text = format_skeleton("yMMMM", day, locale=context.get("language", "en"))
+    return text[:1].upper() + text[1:]
+
+
+@pass_context
+def _weekdays(context: Context, _: date) -> list[str]:
+    """The names of the days of a week, Monday first."""
+    names = get_day_names("abbreviated", locale=context.get("language", "en"))
+    return [str(names[number]).strip(".") for number in range(7)]
 
 
 @pass_context

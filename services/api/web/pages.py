@@ -5,11 +5,32 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from services.api.rights.deciding import SignInError
+from services.api.web.administration.pages import BUTTONS as ADMINISTRATION_BUTTONS
+from services.api.web.administration.pages import PAGES as ADMINISTRATION_PAGES
+from services.api.web.assigning import (
+    assign_studies,
+    check_place,
+    choose_place,
+    show_assigned,
+    suggest_participants,
+    undo_assignment,
+)
+from services.api.web.importing import (
+    enter_import,
+    press_accept_import,
+    press_discard,
+    press_finish,
+    show_import,
+    show_imports,
+    show_items,
+)
+from services.api.web.live import live
 from services.api.web.overview import overview
+from services.api.web.projects.pages import BUTTONS as PROJECT_BUTTONS
+from services.api.web.projects.pages import PAGES as PROJECT_PAGES
 from services.api.web.rules import apply_rule, list_rules, show_rule
-from services.api.web.senders import allow_sender, show_senders
 from services.api.web.sign_in import (
-    choose_language,
+    choose_look,
     create_first_account,
     show_first_account,
     show_sign_in,
@@ -17,18 +38,49 @@ from services.api.web.sign_in import (
     sign_out,
 )
 from services.api.web.sign_in_elsewhere import come_back_signed_in, leave_to_sign_in
+from services.api.web.studies import find_studies, show_studies, show_study, show_unassigned
 from services.api.web.templating import HERE
+from services.api.web.transfers import (
+    press_accept,
+    press_cancel,
+    press_correct,
+    press_deleted,
+    press_recall,
+    press_retry,
+    show_deliveries,
+    show_transfer,
+    show_transfers,
+)
 
 _PAGES = (
-    ("/", overview), ("/rules", list_rules), ("/rules/{rule_id}", show_rule),
-    ("/senders", show_senders), ("/sign-in", show_sign_in),
+    ("/", overview), ("/live", live), ("/rules", list_rules), ("/rules/{rule_id}", show_rule),
+    ("/assign", show_unassigned), ("/assign/choose", choose_place),
+    ("/assign/done", show_assigned), ("/assign/participants", suggest_participants),
+    ("/studies", show_studies), ("/studies/{study_id}", show_study),
+    ("/transfers", show_transfers), ("/transfers/{transfer_id}", show_transfer),
+    ("/transfers/{transfer_id}/images", show_deliveries),
+    ("/import", show_imports), ("/import/{import_id}", show_import),
+    ("/import/{import_id}/items", show_items),
+    ("/sign-in", show_sign_in),
     ("/first-account", show_first_account), ("/sign-in/elsewhere", leave_to_sign_in),
-    ("/sign-in/done", come_back_signed_in),
+    ("/sign-in/done", come_back_signed_in), *PROJECT_PAGES, *ADMINISTRATION_PAGES,
 )  # fmt: skip
 _BUTTONS = (
-    ("/rules/{rule_id}/apply", apply_rule), ("/senders/{refusal_id}/allow", allow_sender),
+    ("/assign", assign_studies), ("/assign/check", check_place),
+    ("/studies/find", find_studies), ("/transfers/{transfer_id}/undo", undo_assignment),
+    ("/transfers/{transfer_id}/retry", press_retry),
+    ("/transfers/{transfer_id}/accept", press_accept),
+    ("/transfers/{transfer_id}/cancel", press_cancel),
+    ("/transfers/{transfer_id}/recall", press_recall),
+    ("/transfers/{transfer_id}/correct", press_correct),
+    ("/recalls/{recall_id}/deleted", press_deleted),
+    ("/import", enter_import), ("/import/{import_id}/finish", press_finish),
+    ("/import/{import_id}/discard", press_discard),
+    ("/import/{import_id}/accept", press_accept_import),
+    ("/rules/{rule_id}/apply", apply_rule),
     ("/sign-in", sign_in), ("/sign-out", sign_out),
-    ("/first-account", create_first_account), ("/language", choose_language),
+    ("/first-account", create_first_account), ("/look", choose_look),
+    *PROJECT_BUTTONS, *ADMINISTRATION_BUTTONS,
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ async def list_rules(request: Request, person: PersonDep, runtime: RuntimeDep) -
     """The routing rules."""
     async with runtime.ledger.session() as session:
         found = await rules.every(session, person.projects_with(Right.IDENTIFY))
-    return templates.TemplateResponse(request, "rules.html", {"rules": found})
+    return templates.TemplateResponse(request, "rules/rules.html", {"rules": found})
 
 
 async def show_rule(
@@ -51,7 +51,7 @@ async def show_rule(
         "taken": taken,
         "refused": refused,
     }
-    return templates.TemplateResponse(request, "rule.html", context)
+    return templates.TemplateResponse(request, "rules/rule.html", context)
 
 
 async def apply_rule(rule_id: PathId, person: PersonDep, runtime: RuntimeDep) -> RedirectResponse:

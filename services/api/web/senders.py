@@ -25,11 +25,11 @@ async def show_senders(
         "policy": runtime.settings.peers.value,
         "allowed": next((one for one in listed if one.id == allowed), None),
     }
-    return templates.TemplateResponse(request, "senders.html", context)
+    return templates.TemplateResponse(request, "administration/senders.html", context)
 
 
 async def allow_sender(refusal_id: PathId, runtime: RuntimeDep) -> RedirectResponse:
     """Let a sender in that was refused."""
     async with runtime.ledger.session() as session:
         peer = await refusals.allow(session, refusal_id)
-        return RedirectResponse(f"/senders?allowed={peer.id}", status_code=303)
+        return RedirectResponse(f"/administration/senders?allowed={peer.id}", status_code=303)

@@ -17,7 +17,7 @@ from services.api.dependencies import RuntimeDep
 from services.api.problems import ProblemError, rule_broken
 from services.api.rights.deciding import signer_of
 from services.api.web.languages import COOKIE, LANGUAGES
-from services.api.web.templating import templates
+from services.api.web.templating import THEME, THEMES, templates
 from shared.ledger.auditing import Action, audit
 from shared.people import SystemRole
 from shared.runtime import Runtime
@@ -51,15 +51,21 @@ async def sign_in(
     return answer
 
 
-async def choose_language(
+async def choose_look(
     request: Request,
     runtime: RuntimeDep,
     language: Annotated[str, Form(max_length=8)] = "",
+    theme: Annotated[str, Form(max_length=8)] = "",
     next: Annotated[str, Form(max_length=2000)] = "/",
 ) -> RedirectResponse:
-    """Speak another language from now on, in this browser and to this person."""
+    """Speak another language from now on, in this browser and to this person; or be dark or light
+    in this browser.
+    """
     answer = RedirectResponse(local(next), status_code=303)
     person = request.state.person
+    if theme:
+        value = theme if theme in THEMES else ""
+        answer.set_cookie(THEME, value, max_age=365 * 86400, httponly=True, samesite="lax")
     if language in LANGUAGES:
         answer.set_cookie(COOKIE, language, max_age=365 * 86400, httponly=True, samesite="lax")
         if person is not None and person.account_id is not None:

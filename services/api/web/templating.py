@@ -1,17 +1,23 @@
 """The templates of the web pages."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fastapi import Request
 from fastapi.templating import Jinja2Templates
+from jinja2 import pass_context
+from jinja2.runtime import Context
 
 from services.api.rights.person import Person
-from services.api.web.languages import LANGUAGES, install, language_of
+from services.api.web.languages import LANGUAGES, install, language_of, texts
 from shared.people import Right
 
 HERE = Path(__file__).parent
+THEME = "sluse_theme"
+"""The cookie that says whether pages are light or dark; without it they are as the system is."""
+THEMES = ("light", "dark")
 
 
 def _who(request: Request) -> dict[str, Any]:
@@ -26,6 +32,7 @@ def _who(request: Request) -> dict[str, Any]:
         "Right": Right,
         "language": language_of(request),
         "languages": LANGUAGES,
+        "theme": next((one for one in THEMES if request.cookies.get(THEME) == one), ""),
     }
 
 
@@ -37,4 +44,40 @@ def _local_time(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
+def _dicom_date(text: str) -> str:
+    """A DA value (PS3.5 6.2) as people write it; what is none stays as it is."""
+    if len(text) == 8 and text.isascii() and text.isdigit():
+        return f"{text[:4]}-{text[4:6]}-{text[6:]}"
+    return text
+
+
+def _person_name(text: str) -> str:
+    """A PN value (PS3.5 6.2.1) as people write it: family name, other names."""
+    family, *others = text.partition("=")[0].split("^")
+    given = " ".join(part for part in others if part)
+    return f"{family}, {given}" if family and given else family or given
+
+
+def _size(octets: float) -> str:
+    """A number of bytes as people read it."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if octets < 1000:
+            return f"{octets:.0f} {unit}"
+        octets /= 1000
+    return f"{octets:.1f} TB"
+
+
+@pass_context
+def _choices(context: Context, words: Mapping[Any, str]) -> list[tuple[str, str]]:
+    """The values of an enumeration and what people call them, for a choice in a form."""
+    language = context.get("language", "en")
+    return [(one.value, texts(language).gettext(text)) for one, text in words.items()]
+
+
 templates.env.filters["local_time"] = _local_time
+templates.env.filters["dicom_date"] = _dicom_date
+templates.env.filters["person_name"] = _person_name
+templates.env.filters["size"] = _size
+templates.env.filters["year_month"] = lambda day: f"{day:%Y-%m}"
+templates.env.filters["choices"] = _choices
+templates.env.filters["pairs"] = lambda texts: [(one, one) for one in texts]

@@ -1,0 +1,42 @@
+"""The addresses of the pages for those who run Sluse."""
+
+from services.api.web.administration.destinations import (
+    enter_destination,
+    save_destination,
+    show_destination,
+    show_destinations,
+    show_new_destination,
+    try_destination,
+)
+from services.api.web.administration.own import change_password, drop_token, make_token, show_own
+from services.api.web.administration.people import (
+    drop_person,
+    enter_person,
+    save_person,
+    show_people,
+    show_person,
+)
+from services.api.web.administration.system import show_dead_letters, show_health, show_quarantine
+from services.api.web.senders import allow_sender, show_senders
+
+PAGES = (
+    ("/account", show_own),
+    ("/administration", show_health), ("/administration/people", show_people),
+    ("/administration/people/{account_id}", show_person),
+    ("/administration/destinations", show_destinations),
+    ("/administration/destinations/new", show_new_destination),
+    ("/administration/destinations/{destination_id}", show_destination),
+    ("/administration/senders", show_senders), ("/administration/quarantine", show_quarantine),
+    ("/administration/dead-letters", show_dead_letters),
+)  # fmt: skip
+BUTTONS = (
+    ("/account/password", change_password), ("/account/tokens", make_token),
+    ("/account/tokens/{token_id}/revoke", drop_token),
+    ("/administration/people", enter_person),
+    ("/administration/people/{account_id}", save_person),
+    ("/administration/people/{account_id}/remove", drop_person),
+    ("/administration/destinations", enter_destination),
+    ("/administration/destinations/{destination_id}", save_destination),
+    ("/administration/destinations/{destination_id}/echo", try_destination),
+    ("/administration/senders/{refusal_id}/allow", allow_sender),
+)  # fmt: skip

@@ -1,0 +1,41 @@
+"""How the system is: queues, disk, and what nobody could handle."""
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+
+from services.api.dead_letters import service as dead_letters
+from services.api.dependencies import RuntimeDep
+from services.api.pipeline import service as pipeline
+from services.api.quarantine import service as quarantine
+from services.api.web.templating import templates
+from shared.ledger.schema import current_revision
+
+_SHOWN = 100
+
+
+async def show_health(request: Request, runtime: RuntimeDep) -> HTMLResponse:
+    """How the system is."""
+    context = {
+        "figures": await pipeline.read(runtime),
+        "revision": await current_revision(runtime.ledger),
+        "ae_title": runtime.settings.ae_title,
+    }
+    return templates.TemplateResponse(request, "administration/health.html", context)
+
+
+async def show_quarantine(
+    request: Request, runtime: RuntimeDep, after: int | None = None
+) -> HTMLResponse:
+    """Files that could not be read."""
+    async with runtime.ledger.reading() as connection:
+        page = await quarantine.list_page(connection, _SHOWN, after)
+    return templates.TemplateResponse(request, "administration/quarantine.html", {"page": page})
+
+
+async def show_dead_letters(
+    request: Request, runtime: RuntimeDep, after: int | None = None
+) -> HTMLResponse:
+    """Messages that nobody could handle."""
+    async with runtime.ledger.reading() as connection:
+        page = await dead_letters.list_page(connection, _SHOWN, after)
+    return templates.TemplateResponse(request, "administration/dead-letters.html", {"page": page})

@@ -1,0 +1,113 @@
+"""The pages of those who run Sluse, in a real browser."""
+
+import httpx
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser import objections, shoot
+from tests.integration.test_api_fixtures import receive
+from tests.integration.test_browser_fixtures import Site, needs_chromium
+from tests.servers.common import free_port
+
+pytest_plugins = ["tests.integration.test_browser_fixtures"]
+pytestmark = needs_chromium
+
+
+async def good(page: Page, name: str) -> None:
+    await shoot(page, name)
+    assert await objections(page) == []
+
+
+async def test_people_are_entered_changed_and_removed(site: Site) -> None:
+    page = await site.open("root", "/administration/people")
+    page.on("dialog", lambda dialog: dialog.accept())
+    await page.click("summary")
+    await page.fill("#f-username", "kari")
+    await page.fill("#f-name", "<b>Kari</b> Nordmann")
+    await page.fill("#f-password", "short")
+    await page.click("button:text('Enter')")
+    await expect(page.locator("p.wrong")).to_contain_text("a password has")
+    assert await page.input_value("#f-name") == "<b>Kari</b> Nordmann"
+    await good(page, "people-refused")
+    await page.fill("#f-password", "correct horse battery")
+    await page.click("button:text('Enter')")
+    await expect(page.locator("tbody tr:has-text('kari')")).to_contain_text("<b>Kari</b> Nordmann")
+    await good(page, "people")
+    await page.click("a:text('kari')")
+    await page.uncheck("[name=enabled]")
+    await good(page, "one-person")
+    await page.click("button:text('Save')")
+    await expect(page.locator("tbody tr:has-text('kari')")).to_contain_text("no")
+    await page.click("a:text('kari')")
+    await page.click("button:text('Remove')")
+    await page.wait_for_url("**/administration/people")
+    await expect(page.locator("tbody tr:has-text('kari')")).to_have_count(0)
+
+
+async def test_a_destination_is_entered_and_tried(site: Site) -> None:
+    page = await site.open("root", "/administration/destinations")
+    await page.click("text=Enter a destination")
+    await page.fill("#f-name", "second")
+    await page.click("button:text('Save')")
+    await expect(page.locator("p.wrong")).to_have_count(1)
+    await good(page, "destination-refused")
+    await page.fill("#f-ae_title", "SECOND")
+    await page.fill("#f-host", "127.0.0.1")
+    await page.fill("#f-port", str(free_port()))
+    await page.fill("#f-hours", "22:00-06:00")
+    await page.click("button:text('Save')")
+    row = page.locator("tbody tr:has-text('second')")
+    await expect(row).to_contain_text("22:00-06:00")
+    await row.locator("button").click()
+    await expect(row.locator(".state")).to_contain_text("does not answer")
+    await good(page, "destinations")
+    await page.click("a:text('second')")
+    assert await page.input_value("#f-ae_title") == "SECOND"
+    await page.fill("#f-hours", "")
+    await page.click("button:text('Save')")
+    await expect(row).to_contain_text("always")
+
+
+async def test_a_token_is_shown_once_and_taken_away(site: Site) -> None:
+    page = await site.open("data-manager", "/account")
+    page.on("dialog", lambda dialog: dialog.accept())
+    await page.click("summary:text('Make a token')")
+    await page.fill("#f-name", "workflow")
+    await good(page, "account")
+    await page.click("button:text('Make a token')")
+    token = await page.input_value(".done input")
+    async with httpx.AsyncClient(base_url=site.address, trust_env=False) as client:
+        headers = {"authorization": f"Bearer {token}"}
+        assert (await client.get("/api/v1/projects", headers=headers)).is_success
+        await page.goto("/account")
+        assert token not in await page.content()
+        await page.click("button:text('Take away')")
+        await expect(page.locator("tbody")).to_have_count(0)
+        assert (await client.get("/api/v1/projects", headers=headers)).status_code == 401
+    await page.click("summary:text('Change your password')")
+    await page.fill("#f-old", "wrong")
+    await page.fill("#f-new", "another horse battery")
+    await page.fill("#f-again", "another horse battery")
+    await page.click("button:text('Change your password')")
+    await expect(page.locator("p.wrong")).to_contain_text("This is not your password")
+
+
+async def test_operators_see_how_it_runs(site: Site) -> None:
+    await receive(site.runtime, [b"rubbish"])
+    page = await site.open("operator", "/administration", language="nb-NO")
+    await expect(page.locator("h1")).to_have_text("Tilstand")
+    await good(page, "health-nb")
+    for path in ("quarantine", "dead-letters", "senders", "destinations"):
+        await page.goto(f"/administration/{path}")
+        await good(page, f"{path}-nb")
+    assert await page.locator("a:text('Personer')").count() == 0
+    answer = await page.goto("/administration/people")
+    assert answer is not None and answer.status == 403
+
+
+@pytest.mark.parametrize("path", ["", "/people", "/destinations", "/senders", "/dead-letters"])
+async def test_others_do_not(site: Site, path: str) -> None:
+    owner = await site.signed_in("owner")
+    answer = await owner.get(f"/administration{path}", headers={"accept": "text/html"})
+    assert answer.status_code == 403
+    assert "This is for" in answer.text and "<html" in answer.text

@@ -1,0 +1,127 @@
+"""A CD comes in through the page, in a real browser: interrupted, continued, reviewed, accepted."""
+
+from pathlib import Path
+
+from playwright.async_api import Page, Route, expect
+
+from demo.phantoms import Maker
+from shared.ledger.tables import Instance, Transfer
+from tests.browser import objections, shoot
+from tests.helpers import rows
+from tests.importing import bring_all, catalogue, cd, read_all
+from tests.integration.test_browser_fixtures import Site, needs_chromium
+
+pytest_plugins = ["tests.integration.test_browser_fixtures"]
+pytestmark = needs_chromium
+
+EVIL = '<img src=x onerror="document.title=1">'
+
+
+async def good(page: Page, name: str) -> None:
+    await shoot(page, name)
+    assert await objections(page) == []
+
+
+def folder(tmp_path: Path) -> Path:
+    """A CD's folder with odd names, and what is no DICOM."""
+    images = list(Maker(1, size=64).ct(6).instances)
+    for image in images:
+        image.PatientName, image.StudyDescription = EVIL, EVIL
+    found = tmp_path / "CD"
+    for path, content in cd(tmp_path / "made", images).items():
+        file = found / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    (found / "a&b <b>.txt").write_text("no DICOM")
+    return found
+
+
+async def test_a_cd_is_interrupted_continued_and_taken(site: Site, tmp_path: Path) -> None:
+    await site.root("PATCH", "/projects/AAA", 200, {"participant_pattern": "AAA_{n:3}"})
+    chosen = folder(tmp_path)
+    page = await site.open("data-entry", "/import")
+    await good(page, "import-empty")
+    await page.fill("#f-note", "CD from Bergen")
+    await page.click("button:text('Begin an import')")
+    await page.wait_for_url("**/import/1")
+    await good(page, "import-upload")
+
+    sent = 0
+
+    async def cut(route: Route) -> None:
+        nonlocal sent
+        sent += 1
+        await (route.continue_() if sent <= 3 else route.abort())
+
+    await page.route("**/files/*", cut)
+    await page.set_input_files("#folder", str(chosen))
+    await expect(page.locator("#away")).to_be_visible()
+    await good(page, "import-interrupted")
+    page.on("dialog", lambda dialog: dialog.accept())
+    await page.unroute("**/files/*")
+    await page.reload()
+    await expect(page.locator("#finished")).to_be_hidden()
+    again: list[str] = []
+    page.on("request", lambda one: again.append(one.url) if one.method == "PATCH" else None)
+    await page.set_input_files("#folder", str(chosen))
+    await expect(page.locator("#finished")).to_be_visible()
+    files = sum(one.is_file() for one in chosen.rglob("*"))
+    assert 0 < len(again) < files, "what was here before is not sent again"
+
+    # What is chosen while something is sent comes after it; what can't be sent can be left out.
+    async def refuse(route: Route) -> None:
+        await route.fulfill(
+            status=413
+        ) if route.request.method == "PATCH" else await route.continue_()
+
+    await page.route("**/files/*", refuse)
+    extra = [tmp_path / name for name in ("one.txt", "two.txt")]
+    for one in extra:
+        one.write_text("more")
+    await page.set_input_files("#files", [str(one) for one in extra])
+    await expect(page.locator("#broken-names")).to_have_text("one.txt, two.txt")
+    await page.unroute("**/files/*")
+    await page.set_input_files("#files", str(extra[0]))
+    await expect(page.locator("#broken")).to_be_hidden()
+    await expect(page.locator("#finished")).to_be_visible()
+    await page.route("**/files/*", refuse)
+    await page.set_input_files("#files", str(extra[1]))
+    await page.click("#leave-out")
+    await expect(page.locator("#broken")).to_be_hidden()
+    await page.click("#finish")
+    await expect(page.locator("#reading")).to_be_visible()
+    await read_all(site.runtime)
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    await expect(page.locator("tbody")).to_contain_text(EVIL)
+    assert await page.title() == "Import 1 · Sluse"
+    await good(page, "import-review")
+    await page.fill("#f-participant", "wrong")
+    await page.click("button:text('Take the chosen studies')")
+    await expect(page.locator("p.wrong")).to_contain_text("does not fit")
+    await page.goto("/import/1/items?kind=ignored")
+    await expect(page.locator("tbody")).to_contain_text("a&b <b>.txt")
+    await good(page, "import-items")
+    await page.goto("/import/1")
+    await page.click("button:text('Take the chosen studies')")
+    await expect(page.locator("#reading")).to_be_visible()
+    await bring_all(site.runtime)
+    await catalogue(site.runtime)
+    await expect(page.locator("#outcome .good a")).to_have_text("Transfer 1")
+    await good(page, "import-taken")
+    assert len(await rows(site.runtime, Instance)) == 6
+    assert [one.requested_by for one in await rows(site.runtime, Transfer)] == ["import"]
+
+
+async def test_imports_of_others_are_not_there(site: Site) -> None:
+    await site.root("PUT", "/projects/BBB/members/nobody", 200, {"role": "data-entry"})
+    other = await site.api("nobody")
+    await other("POST", "/imports", 201, {"project": "BBB"})
+    page = await site.open("data-entry", "/import")
+    await expect(page.locator(".empty")).to_be_visible()
+    for path in ("/import/1", "/import/1/items"):
+        answer = await page.goto(path)
+        assert answer is not None and answer.status == 404
+    viewer = await site.open("viewer")
+    assert await viewer.locator("nav a:text('Import')").count() == 0
+    answer = await viewer.goto("/import")
+    assert answer is not None and answer.status == 403
