@@ -59,6 +59,8 @@ class CalendarDay(BaseModel):
     """The day."""
     studies: int
     """How many studies."""
+    modalities: dict[str, int] | None = None
+    """How many of them have series of a modality; one that has two counts for both."""
 
 
 class Code(StrEnum):
@@ -355,6 +357,21 @@ class OwnPassword(BaseModel):
     """The one so far."""
     new: str
     """The new one."""
+
+
+class Pace(BaseModel):
+    """How fast the pipeline works, and what it has to work with."""
+
+    received_per_minute: float
+    """Images, in the last ten minutes."""
+    delivered_per_minute: float
+    """The same, delivered."""
+    oldest_on_its_way: AwareDatetime | None
+    """When the first of the transfers was requested that are on their way; null for none."""
+    disk_free: int | None
+    """Room in the spool, bytes; null where the disk does not say."""
+    disk_total: int | None
+    """The whole of it, bytes."""
 
 
 class PageDeadLetterRead(BaseModel):
@@ -656,6 +673,23 @@ class Scheme(StrEnum):
     KEYED = "keyed"
     LEGACY_DECIMAL = "legacy-decimal"
     LEGACY_HEX = "legacy-hex"
+
+
+class SeriesProgress(BaseModel):
+    """How far a series of a transfer is."""
+
+    series_id: int
+    """The series."""
+    modality: str
+    """Its modality."""
+    series_number: str
+    """Its number."""
+    series_description: str | None
+    """Its description, as received. Only for who may see who the participants are."""
+    labels: list[str]
+    """What the classification rules found."""
+    counts: Counts
+    """Its instances by where they are."""
 
 
 class SeriesRead(BaseModel):
@@ -1518,6 +1552,8 @@ class Pipeline(BaseModel):
     """Messages waiting in each queue; null while the broker is away."""
     dead_letters: int
     """Messages that nobody could handle."""
+    pace: Pace | None
+    """How fast it works; null where that was not asked for."""
     to_be_deleted: int
     """Recalls that a person must delete at a research PACS (`/recalls`)."""
 
@@ -1713,6 +1749,8 @@ class TransferRead(BaseModel):
     """The transfer that it stands in for."""
     waits_for_deletion: bool
     """Whether it starts once the copies that were taken back are deleted (recalls)."""
+    can_be_undone: bool
+    """Whether nothing of it has been sent: `undo` takes it back without a trace."""
     requested_at: AwareDatetime
     """When it was requested."""
     changed_at: AwareDatetime

@@ -325,6 +325,12 @@ class Operations:
             query={"state": state, "limit": limit, "after": after},
         )
 
+    def list_transfer_series(self, transfer_id: int) -> list[models.SeriesProgress]:
+        """List how far each series of a transfer is."""
+        return self.transport.read(
+            list[models.SeriesProgress], "GET", f"/transfers/{quoted(transfer_id)}/series"
+        )
+
     def retry_transfer(self, transfer_id: int) -> models.TransferRead:
         """Start the failed instances again once their cause is mended, and try the waiting ones now.
 
@@ -346,6 +352,12 @@ class Operations:
         """Stop a transfer. What is delivered stays there, unlike with a recall."""
         return self.transport.read(
             models.TransferRead, "POST", f"/transfers/{quoted(transfer_id)}/cancel"
+        )
+
+    def undo_transfer(self, transfer_id: int) -> models.TransferRead:
+        """Take an assignment back that was a mistake, as long as nothing of it has been sent."""
+        return self.transport.read(
+            models.TransferRead, "POST", f"/transfers/{quoted(transfer_id)}/undo"
         )
 
     def recall_transfer(self, transfer_id: int) -> models.TransferRead:
