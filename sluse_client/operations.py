@@ -355,7 +355,10 @@ class Operations:
         )
 
     def undo_transfer(self, transfer_id: int) -> models.TransferRead:
-        """Take an assignment back that was a mistake, as long as nothing of it has been sent."""
+        """Take an assignment back that was a mistake, as long as nothing of it has been sent.
+
+        What a rule or a coupling list took is undone by those who may correct.
+        """
         return self.transport.read(
             models.TransferRead, "POST", f"/transfers/{quoted(transfer_id)}/undo"
         )

@@ -122,7 +122,7 @@ def add_peer(
     ] = None,
     report_port: Annotated[int | None, typer.Option(help="The port there.")] = None,
 ) -> None:
-    """Enter a sender. One with a user name and password is entered on the page."""
+    """Enter a sender. One with a user name and password is entered over REST."""
     from sluse_client import models
 
     given = {

@@ -2,20 +2,15 @@
 
 import httpx
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
-from tests.browser import objections, shoot
+from tests.browser import good
 from tests.integration.test_api_fixtures import receive
 from tests.integration.test_browser_fixtures import Site, needs_chromium
 from tests.servers.common import free_port
 
 pytest_plugins = ["tests.integration.test_browser_fixtures"]
 pytestmark = needs_chromium
-
-
-async def good(page: Page, name: str) -> None:
-    await shoot(page, name)
-    assert await objections(page) == []
 
 
 async def test_people_are_entered_changed_and_removed(site: Site) -> None:

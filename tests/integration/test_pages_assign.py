@@ -1,12 +1,12 @@
 """Assigning, following and correcting on the pages, in a real browser."""
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from demo.phantoms import Maker
 from shared.ledger.auditing import Action
 from shared.ledger.tables import AuditEvent
-from tests.browser import objections, shoot
+from tests.browser import good
 from tests.helpers import rows
 from tests.integration.test_api_fixtures import assign, receive
 from tests.integration.test_browser_fixtures import Site, needs_chromium
@@ -23,12 +23,6 @@ async def evil_study(site: Site, seed: int, patient: str = EVIL) -> None:
         image.PatientID, image.PatientName = f"P{seed}", patient
         image.StudyDescription = image.SeriesDescription = EVIL[:60]
     await receive(site.runtime, images)
-
-
-async def good(page: Page, name: str) -> None:
-    """Within everybody's reach, and worth looking at."""
-    await shoot(page, name)
-    assert await objections(page) == []
 
 
 async def test_studies_are_assigned_and_taken_back(site: Site) -> None:
@@ -104,6 +98,11 @@ async def test_a_transfer_is_followed_and_corrected(site: Site) -> None:
     await expect(page.locator("p.wrong")).to_contain_text("does not fit the project's pattern")
     assert await page.input_value("#f-participant") == "bad id"
     await good(page, "transfer-refused")
+    # Another language leads back to a page that is there.
+    await page.click("footer button:text('Norsk')")
+    await expect(page.locator("h1")).to_have_text("Overføring 1: A_1 i AAA")
+    await page.click("footer button:text('English')")
+    await page.click("summary")
     await page.fill("#f-participant", "A_2")
     await page.click("button:text('Correct it')")
     await page.wait_for_url("**/transfers/2")
@@ -153,3 +152,24 @@ async def test_the_calendar_leads_to_a_days_studies(site: Site) -> None:
     await page.fill("#f-text", str(images[0].AccessionNumber))
     await page.click("button:text('Finn')")
     await expect(page.locator("tbody tr")).to_have_count(1)
+
+
+async def test_what_is_shown_is_what_another_project_gets(site: Site) -> None:
+    """Both projects have an event of one name: it is not taken for one that stays as it is."""
+    for code in ("AAA", "BBB"):
+        body = {"participant_pattern": code + "_{n:3}", "events": ["baseline", "later"]}
+        await site.root("PATCH", f"/projects/{code}", 200, body)
+    await site.root("PUT", "/projects/BBB/members/data-manager", 200, {"role": "data-manager"})
+    await site.study(1)
+    manager = await site.api("data-manager")
+    wanted = {"project": "AAA", "study_id": 1, "event": "later"}
+    await manager("POST", "/transfers", 201, wanted)
+    page = await site.open("data-manager", "/transfers/1")
+    page.on("dialog", lambda dialog: dialog.accept())
+    await page.click("summary")
+    await page.select_option("#f-project", "BBB")
+    await page.fill("#f-participant", "")
+    await page.click("button:text('Correct it')")
+    await page.wait_for_url("**/transfers/2")
+    await expect(page.locator("h1")).to_have_text("Transfer 2: BBB_001 in BBB")
+    await expect(page.locator("dl.facts")).to_contain_text("later")

@@ -1,12 +1,13 @@
 """A CD comes in through the page, in a real browser: interrupted, continued, reviewed, accepted."""
 
+import os
 from pathlib import Path
 
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Route, expect
 
 from demo.phantoms import Maker
 from shared.ledger.tables import Instance, Transfer
-from tests.browser import objections, shoot
+from tests.browser import good
 from tests.helpers import rows
 from tests.importing import bring_all, catalogue, cd, read_all
 from tests.integration.test_browser_fixtures import Site, needs_chromium
@@ -15,11 +16,6 @@ pytest_plugins = ["tests.integration.test_browser_fixtures"]
 pytestmark = needs_chromium
 
 EVIL = '<img src=x onerror="document.title=1">'
-
-
-async def good(page: Page, name: str) -> None:
-    await shoot(page, name)
-    assert await objections(page) == []
 
 
 def folder(tmp_path: Path) -> Path:
@@ -110,6 +106,27 @@ async def test_a_cd_is_interrupted_continued_and_taken(site: Site, tmp_path: Pat
     await good(page, "import-taken")
     assert len(await rows(site.runtime, Instance)) == 6
     assert [one.requested_by for one in await rows(site.runtime, Transfer)] == ["import"]
+
+
+async def test_two_cds_of_one_layout_both_come(site: Site, tmp_path: Path) -> None:
+    page = await site.open("data-entry", "/import")
+    await page.click("button:text('Begin an import')")
+    await page.wait_for_url("**/import/1")
+    sent: list[str] = []
+    page.on("request", lambda one: sent.append(one.url) if one.method == "PATCH" else None)
+    folders = []
+    for number in (1, 2):
+        file = tmp_path / f"{number}" / "CD" / "IM1"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(bytes([number]) * 500)
+        os.utime(file, (number, number))
+        folders.append(str(file.parent))
+    for times, folder in enumerate([*folders, folders[0], folders[1]], start=1):
+        await page.set_input_files("#folder", folder)
+        await expect(page.locator("#finished")).to_be_visible()
+        assert len(sent) == min(times, 2), "chosen again it is here already"
+    files = await (await site.api("data-entry"))("GET", "/imports/1/files", 200)
+    assert [one["path"] for one in files["items"]] == ["CD/IM1", "2/CD/IM1"]
 
 
 async def test_imports_of_others_are_not_there(site: Site) -> None:

@@ -3,21 +3,15 @@
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
-from tests.browser import objections, shoot
+from tests.browser import good
 from tests.integration.test_browser_fixtures import Site, needs_chromium
 
 pytest_plugins = ["tests.integration.test_browser_fixtures"]
 pytestmark = needs_chromium
 
 HTML = "<b>bold</b> & <script>alert(1)</script>"
-
-
-async def fine(page: Page, name: str) -> None:
-    """Keep what a page looks like, and have nothing against it."""
-    await shoot(page, name)
-    assert await objections(page) == []
 
 
 async def test_an_administrator_enters_a_project_and_changes_it(site: Site) -> None:
@@ -40,7 +34,7 @@ async def test_an_administrator_enters_a_project_and_changes_it(site: Site) -> N
     await expect(page.locator("#f-title")).to_have_value(HTML)
     await expect(page.locator("#f-sites")).to_have_value("Bergen = 01\nFørde")
     await expect(page.locator("#f-destination_id")).to_have_value("1")
-    await fine(page, "project-new-wrong")
+    await good(page, "project-new-wrong")
     await page.fill("#f-code", "BICAM")
     await page.click("text=Enter the project")
     await expect(page.locator("#w-sites")).to_contain_text("Førde: give a code of 2")
@@ -48,12 +42,12 @@ async def test_an_administrator_enters_a_project_and_changes_it(site: Site) -> N
     await page.click("text=Enter the project")
     await page.wait_for_url("**/projects/BICAM/members**")
     await expect(page.locator("h1")).to_contain_text(HTML)
-    await fine(page, "project-members-none")
+    await good(page, "project-members-none")
 
     await page.goto("/projects/BICAM")
     await expect(page.locator("main")).to_contain_text("Bergen (01), Førde (02)")
     await expect(page.locator(".complaint")).to_contain_text("ends on 2026-12-31")
-    await fine(page, "project-empty")
+    await good(page, "project-empty")
     await page.click("text=Settings")
     await expect(page.locator("#f-events")).to_have_value("baseline\nyear1")
     await page.fill("#f-rek_end", "2019-12-31")
@@ -66,7 +60,7 @@ async def test_an_administrator_enters_a_project_and_changes_it(site: Site) -> N
     await expect(page.locator("main")).to_contain_text("Kari Nordmann")
     await page.goto("/projects")
     await expect(page.locator("tbody tr")).to_have_count(3)
-    await fine(page, "projects")
+    await good(page, "projects")
 
 
 async def test_an_owner_sees_to_the_members(site: Site) -> None:
@@ -86,7 +80,7 @@ async def test_an_owner_sees_to_the_members(site: Site) -> None:
     await row.locator("button:has-text('Save')").click()
     await expect(page.locator(".done")).to_contain_text("Saved")
     await expect(row.locator("select")).to_have_value("viewer")
-    await fine(page, "project-members")
+    await good(page, "project-members")
     page.on("dialog", lambda dialog: dialog.accept())
     await page.click("text=Take out owner")
     await expect(page.locator(".complaint")).to_contain_text("A project has an owner")
@@ -109,7 +103,7 @@ async def test_a_viewer_sees_progress_and_no_more(site: Site) -> None:
         await expect(page.locator(f"main a[href$='{gone}']")).to_have_count(0)
         answer = await page.request.get(f"/projects/AAA{gone}")
         assert answer.status == 403
-    await fine(page, "project-viewer-norsk")
+    await good(page, "project-viewer-norsk")
     for path in ("", "/members", "/edit", "/coupling-list", "/process-again"):
         assert (await page.request.get(f"/projects/BBB{path}")).status == 404, path
     await page.goto("/projects/AAA/members")
@@ -125,7 +119,7 @@ async def test_everything_is_processed_again_when_somebody_means_it(site: Site) 
     page = await site.open("owner", "/projects/AAA")
     await page.click("text=Process again")
     await expect(page.locator("main")).to_contain_text("Nothing of this project")
-    await fine(page, "project-process-again-nothing")
+    await good(page, "project-process-again-nothing")
 
 
 @pytest.mark.parametrize("path", ["/projects/new", "/projects/pattern"])
@@ -139,7 +133,7 @@ async def test_a_coupling_list_is_uploaded_with_a_bad_row(site: Site, tmp_path: 
     path = tmp_path / "list.csv"
     path.write_text("pasient-id;deltaker\nP1;A_1\nP2;<i>evil</i>\n")
     page = await site.open("data-manager", "/projects/AAA/coupling-list")
-    await fine(page, "coupling-list-empty")
+    await good(page, "coupling-list-empty")
     await page.click("text=Upload >> nth=-1")
     await expect(page.locator("#w-file")).to_contain_text("Choose a file")
     await page.set_input_files("#f-file", path)
@@ -148,7 +142,7 @@ async def test_a_coupling_list_is_uploaded_with_a_bad_row(site: Site, tmp_path: 
     await expect(report).to_contain_text("Nothing was taken: 1 row is wrong")
     await expect(report.locator("tbody tr")).to_have_count(1)
     await expect(report.locator("tbody tr")).to_contain_text("deltaker")
-    await fine(page, "coupling-list-refused")
+    await good(page, "coupling-list-refused")
     await page.set_input_files("#f-file", path)
     await page.check("input[name=partial]")
     await page.click("button[value=take]")
@@ -156,7 +150,7 @@ async def test_a_coupling_list_is_uploaded_with_a_bad_row(site: Site, tmp_path: 
     await expect(report).to_contain_text("1 taken")
     listed = page.get_by_role("region", name="On the list").locator("tbody tr")
     await expect(listed).to_have_count(1)
-    await fine(page, "coupling-list-taken")
+    await good(page, "coupling-list-taken")
     await page.fill("input[name=wanted]", "p1")
     await page.press("input[name=wanted]", "Enter")
     await page.wait_for_url("**/find")
@@ -172,7 +166,7 @@ async def test_a_coupling_list_is_uploaded_with_a_bad_row(site: Site, tmp_path: 
     await expect(page.locator(".done")).to_contain_text("1 row removed")
     await page.goto("/projects/AAA")
     await expect(page.locator("table")).to_contain_text("A_1")
-    await fine(page, "project-owner")
+    await good(page, "project-owner")
 
 
 async def test_a_list_that_is_too_long_is_said_to_be(site: Site) -> None:

@@ -19,7 +19,7 @@ from tests.servers.common import wait_for
 
 _SLUSE = Path(sys.executable).with_name("sluse")
 _PASSWORD = "correct horse battery"
-_BIG = 160 << 20
+_BIG, _PIECE = 64 << 20, 128 << 10  # bytes; in so many pieces that there is time to interrupt
 
 
 class Shell:
@@ -70,7 +70,11 @@ def _rights(own: Any) -> list[str]:
 @pytest.fixture(scope="module")
 def sluse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """Sluse with a project, a study on its way into it to a PACS that is away, and another."""
-    with System(tmp_path_factory.mktemp("remote") / "data") as system:
+    folder = tmp_path_factory.mktemp("remote") / "data"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLUSE_IMPORT_MAX_CHUNK", str(_PIECE))
+        started = System(folder)
+    with started as system:
         system.post(
             "/destinations", name="pacs", ae_title="PACS", host="127.0.0.1", port=free_port()
         )

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
+from sqlalchemy import insert, update
 
 from services.api.app import create_app
 from services.api.rights.needs import NEEDS, Where
+from shared.clock import now
 from shared.ledger.auditing import Action
-from shared.ledger.tables import AuditEvent
+from shared.ledger.tables import AuditEvent, SentTo, Transfer, core
 from shared.runtime import Runtime
 from tests.helpers import rows
 from tests.integration.test_api_fixtures import assign
@@ -286,3 +288,28 @@ async def test_pictures_and_series_name_patients_too(world: World) -> None:
         if one.action == Action.IDENTITIES_SHOWN
     ]  # fmt: skip
     assert len(shown) == 3
+
+
+async def test_who_assigns_undoes_what_people_assigned(world: World) -> None:
+    for seed in (1, 2):
+        await world.study(seed)
+    manager, entry = await world.api("data-manager"), await world.api("data-entry")
+    wanted = {"project": "AAA"}
+    made = [
+        await manager("POST", "/transfers", 201, wanted | {"study_id": n, "participant": f"A_{n}"})
+        for n in (1, 2)
+    ]
+    assert [one["can_be_undone"] for one in made] == [True, True]
+    async with world.runtime.ledger.transaction() as connection:
+        taken = update(core(Transfer)).where(core(Transfer).c.id == 2).values(requested_by="rule")
+        await connection.execute(taken)
+    undone = await entry("POST", "/transfers/1/undo", 200)
+    assert (undone["state"], undone["can_be_undone"]) == ("recalled", False)
+    await entry("POST", "/transfers/2/undo", 403)
+    await (await world.api("viewer"))("POST", "/transfers/2/undo", 403)
+    async with world.runtime.ledger.transaction() as connection:
+        gone = {"transfer_id": 2, "destination_id": 1, "first_at": now()}
+        await connection.execute(insert(core(SentTo)).values(gone))
+    problem = await manager("POST", "/transfers/2/undo", 409)
+    assert "sent already" in problem["title"]
+    await (await world.api("data-manager"))("POST", "/transfers/9/undo", 404)

@@ -1,5 +1,6 @@
 """How fast the pipeline works, what has waited longest, and how much room is left."""
 
+import asyncio
 import shutil
 from datetime import datetime, timedelta
 from typing import Any
@@ -49,7 +50,7 @@ class Pace(BaseModel):
 async def read(runtime: Runtime) -> Pace:
     """How fast the pipeline works now."""
     try:
-        disk = shutil.disk_usage(runtime.settings.spool_path)
+        disk = await asyncio.to_thread(shutil.disk_usage, runtime.settings.spool_path)
     except OSError:
         disk = None
     async with runtime.ledger.reading() as connection:

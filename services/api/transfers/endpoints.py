@@ -15,7 +15,7 @@ from services.api.rights.studies import may_identify, require_project
 from services.api.studies.days import Day
 from services.api.transfers import life, series, service
 from services.api.transfers.following import assigned_events
-from services.api.transfers.requesting import request_all
+from services.api.transfers.requesting import request_all, undo
 from services.api.transfers.schemas import (
     Corrected,
     DeliveryRead,
@@ -146,11 +146,15 @@ async def cancel_transfer(transfer_id: PathId, runtime: RuntimeDep) -> TransferR
 
 
 @router.post("/{transfer_id}/undo", responses=responses(404, 409, 422))
-async def undo_transfer(transfer_id: PathId, runtime: RuntimeDep) -> TransferRead:
-    """Take an assignment back that was a mistake, as long as nothing of it has been sent."""
-    master_key = await runtime.load_master_key()
-    async with runtime.ledger.transaction() as connection:
-        await life.undo(connection, transfer_id, master_key)
+async def undo_transfer(
+    transfer_id: PathId, person: PersonDep, runtime: RuntimeDep
+) -> TransferRead:
+    """Take an assignment back that was a mistake, as long as nothing of it has been sent.
+
+    What a rule or a coupling list took is undone by those who may correct.
+    """
+    await undo(person, runtime, transfer_id)
+    async with runtime.ledger.reading() as connection:
         return await service.get(connection, transfer_id)
 
 

@@ -6,8 +6,9 @@ from services.api.nudging import nudge
 from services.api.problems import ProblemError
 from services.api.rights.person import Person
 from services.api.rights.studies import require_project, seen_by
-from services.api.transfers import service
+from services.api.transfers import life, service
 from services.api.transfers.schemas import TransferCreate, TransferRead
+from shared.admission import Way
 from shared.events import TransferRequested
 from shared.ledger import Connection
 from shared.people import Right
@@ -15,6 +16,8 @@ from shared.runtime import Runtime
 
 Outcome = TransferRead | ProblemError
 """The new transfer, or what stands against it."""
+
+_BY_PEOPLE = (Way.REST, Way.IMPORT)
 
 
 class _BackError(Exception):
@@ -42,6 +45,21 @@ async def request_all(
     made = [one for one in outcomes if isinstance(one, TransferRead)]
     await nudge(runtime, [TransferRequested(transfer_id=one.id) for one in made])
     return outcomes
+
+
+async def undo(person: Person, runtime: Runtime, transfer_id: int) -> None:
+    """Take an assignment back of which nothing has been sent.
+
+    Whoever assigns may undo what people assigned; what a rule or a list took is for those to stop
+    who correct.
+    """
+    master_key = await runtime.load_master_key()
+    async with runtime.ledger.transaction() as connection:
+        found = await service.get(connection, transfer_id)
+        if found.requested_by not in _BY_PEOPLE:
+            project_id = await service.project_of(connection, found.project)
+            person.require(Right.CORRECT, project_id, "transfer")
+        await life.undo(connection, transfer_id, master_key)
 
 
 async def _request(

@@ -16,14 +16,13 @@ from services.api.rights.person import Person
 from services.api.series import service as series
 from services.api.studies.schemas import StudyRead
 from services.api.studies.showing import show
-from services.api.transfers import life
 from services.api.transfers import service as transfers
-from services.api.transfers.requesting import Outcome, request_all
+from services.api.transfers.requesting import Outcome, request_all, undo
 from services.api.transfers.schemas import TransferCreate
 from services.api.web.forms import Form, entered
 from services.api.web.studies import patients_of, projects_of
 from services.api.web.templating import templates
-from shared.admission import CONFIRMABLE
+from services.api.web.words import CAN_BE_CONFIRMED
 from shared.ledger.tables import Project
 from shared.people import Right
 from shared.runtime import Runtime
@@ -33,7 +32,6 @@ _MOST = 50
 _MOST_PREVIEWS = 12
 _SUGGESTED = 20
 _FIELDS = ("project", "participant", "event", "site", "confirmed")
-_CONFIRMABLE = frozenset(one.in_words for one in CONFIRMABLE)
 Chosen = Annotated[list[int], Query(max_length=_MOST)]
 
 
@@ -83,12 +81,10 @@ async def show_assigned(
 
 
 async def undo_assignment(
-    request: Request, transfer_id: PathId, runtime: RuntimeDep
+    transfer_id: PathId, person: PersonDep, runtime: RuntimeDep
 ) -> RedirectResponse:
     """Take an assignment back of which nothing has been sent."""
-    master_key = await runtime.load_master_key()
-    async with runtime.ledger.transaction() as connection:
-        await life.undo(connection, transfer_id, master_key)
+    await undo(person, runtime, transfer_id)
     return RedirectResponse(f"/transfers/{transfer_id}", status_code=303)
 
 
@@ -147,7 +143,7 @@ def _told(study_ids: list[int], outcomes: list[Outcome]) -> list[dict[str, Any]]
             "study_id": study_id,
             "participant": made and made.participant,
             "against": against,
-            "confirmable": bool(against) and set(against) <= _CONFIRMABLE,
+            "confirmable": bool(against) and set(against) <= CAN_BE_CONFIRMED,
         })  # fmt: skip
     return told
 

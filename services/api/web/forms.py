@@ -2,14 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from services.api.problems import ProblemError, complaints_of
-
-_Model = TypeVar("_Model", bound=BaseModel)
+from services.api.web.words import CAN_BE_CONFIRMED
 
 
 @dataclass
@@ -50,6 +49,11 @@ class Form:
         return [text for at, texts in self.complaints.items() if names[at] not in shown
                 for text in texts]  # fmt: skip
 
+    def can_be_confirmed(self) -> bool:
+        """Whether a person may know better than all that stands against it."""
+        said = {text for texts in self.complaints.values() for text in texts}
+        return bool(said) and said <= CAN_BE_CONFIRMED
+
     def refused(self, error: ProblemError | ValidationError) -> "Form":
         """The same form with what is wrong with it."""
         complaints: dict[str, list[str]] = {}
@@ -80,8 +84,3 @@ def entered(sent: FormData, *, lists: Collection[str] = ()) -> dict[str, Any]:
 def without_empty(values: Mapping[str, Any], *, but: Collection[str] = ()) -> dict[str, Any]:
     """The fields in which something stands, and those of `but`."""
     return {name: value for name, value in values.items() if value != "" or name in but}
-
-
-def into(model: type[_Model], values: Mapping[str, Any]) -> _Model:
-    """The model with what was entered; `ValidationError` when it does not fit."""
-    return model.model_validate(values)

@@ -21,7 +21,6 @@ from services.api.web.forms import Form, entered
 from services.api.web.studies import projects_of
 from services.api.web.templating import templates
 from services.api.web.words import IMPORTS, ITEMS
-from shared.admission import CONFIRMABLE
 from shared.importing import Kind
 from shared.ledger.auditing import Action, audit
 from shared.ledger.states import ImportState
@@ -30,7 +29,6 @@ from shared.runtime import Runtime
 
 _SHOWN = 50
 _SHOWN_ITEMS = 200
-_CONFIRMABLE = frozenset(one.in_words for one in CONFIRMABLE)
 _ODD = (Kind.NAMED, Kind.UNREADABLE, Kind.REFUSED, Kind.IGNORED, Kind.DUPLICATE)
 
 
@@ -97,7 +95,7 @@ async def press_accept_import(
     request: Request, import_id: PathId, person: PersonDep, runtime: RuntimeDep
 ) -> Response:
     """Take the chosen studies, or say what stands against it."""
-    values = entered(await request.form(max_fields=20_000), lists=("studies",))
+    values = entered(await request.form(), lists=("studies",))
     form = Form(values)
     address = request.client.host if request.client else ""
     master_key = await runtime.load_master_key()
@@ -154,8 +152,6 @@ async def _page(
                 "site": found.site,
                 "studies": uids,
             })  # fmt: skip
-        said = {text for texts in form.complaints.values() for text in texts}
-        context["confirmable"] = bool(said) and said <= _CONFIRMABLE
     return templates.TemplateResponse(
         request, "import/import.html", context, status_code=422 if form.title else 200
     )

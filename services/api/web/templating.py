@@ -32,8 +32,17 @@ def _who(request: Request) -> dict[str, Any]:
         "Right": Right,
         "language": language_of(request),
         "languages": LANGUAGES,
+        "back": _back(request),
         "theme": next((one for one in THEMES if request.cookies.get(THEME) == one), ""),
     }
+
+
+def _back(request: Request) -> str:
+    """Where the page is found again; of one that answers a form it is the page above."""
+    url = request.url
+    if request.method != "GET":
+        return url.path.rpartition("/")[0] or "/"
+    return f"{url.path}?{url.query}" if url.query else url.path
 
 
 templates = Jinja2Templates(directory=HERE / "templates", context_processors=[_who])

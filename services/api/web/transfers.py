@@ -23,7 +23,6 @@ from services.api.web.forms import Form, entered
 from services.api.web.studies import projects_of
 from services.api.web.templating import templates
 from services.api.web.words import IMAGES, TROUBLES, WAYS
-from shared.admission import CONFIRMABLE
 from shared.events import Event, TransferRequested
 from shared.ledger.states import DeliveryState, TransferState
 from shared.people import Right
@@ -32,7 +31,6 @@ from shared.runtime import Runtime
 _SHOWN = 50
 _SHOWN_IMAGES = 100
 _CORRECTED = ("project", "participant", "event", "site")
-_CONFIRMABLE = frozenset(one.in_words for one in CONFIRMABLE)
 
 
 _Left = BeforeValidator(lambda text: text or None)
@@ -157,14 +155,13 @@ async def press_correct(
     try:
         async with runtime.ledger.transaction() as connection:
             before = await service.get(connection, transfer_id)
-            changed = {
-                name: values[name]
-                for name in _CORRECTED
-                if values.get(name, "") != getattr(before, name) and name in values
-            }
-            if "project" in changed:
-                await require_project(person, connection, Right.ASSIGN, changed["project"])
-                changed = {name: text for name, text in changed.items() if text}
+            given = {name: values[name] for name in _CORRECTED if name in values}
+            if given.get("project", before.project) != before.project:
+                # All that is shown counts there, though it may be called the same here.
+                changed = {name: text for name, text in given.items() if text}
+                await require_project(person, connection, Right.ASSIGN, given["project"])
+            else:
+                changed = {n: text for n, text in given.items() if text != getattr(before, n)}
             body = TransferCorrection.model_validate(
                 changed | {"confirmed": values.get("confirmed") == "true"}
             )
@@ -195,8 +192,6 @@ async def _page(
         "project": project,
         "may": may,
         "form": form,
-        "confirmable": bool(form.complaints)
-        and {text for texts in form.complaints.values() for text in texts} <= _CONFIRMABLE,
         "projects": await projects_of(person, runtime, Right.ASSIGN),
         "troubles": TROUBLES,
         "ways": WAYS,

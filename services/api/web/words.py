@@ -2,7 +2,7 @@
 
 from services.api.accounts import signing_in
 from services.api.refusals import service as refusals
-from shared.admission import Objection, Way
+from shared.admission import CONFIRMABLE, Objection, Way
 from shared.errors import Reason
 from shared.importing import Kind, Why
 from shared.ledger.states import (
@@ -101,6 +101,9 @@ RIGHTS = {
     Right.OPERATE: "see how Sluse runs",
     Right.ADMINISTER: "administer Sluse",
 }
+
+CAN_BE_CONFIRMED = frozenset(one.in_words for one in CONFIRMABLE)
+"""Complaints about which a person may know better."""
 
 
 def from_elsewhere() -> set[str]:

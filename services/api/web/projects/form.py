@@ -15,7 +15,7 @@ from services.api.projects import service as projects
 from services.api.projects.endpoints import Code
 from services.api.projects.schemas import ProjectChange, ProjectCreate, ProjectRead
 from services.api.rights.deciding import PersonDep
-from services.api.web.forms import Form, entered, into, without_empty
+from services.api.web.forms import Form, entered, without_empty
 from services.api.web.projects.patterns import examples
 from services.api.web.projects.room import in_room, seen_project
 from services.api.web.templating import templates
@@ -49,7 +49,7 @@ async def enter_project(request: Request, runtime: RuntimeDep) -> Response:
     """Enter a project; its members come next."""
     form = Form(entered(await request.form()))
     try:
-        body = into(ProjectCreate, values_of(form.values, (*_NEW, *_BOTH)))
+        body = ProjectCreate.model_validate(values_of(form.values, (*_NEW, *_BOTH)))
         master_key = await runtime.load_master_key()
         async with runtime.ledger.session() as session:
             made = await projects.create(session, body, master_key, runtime.settings.ae_title)
@@ -75,7 +75,7 @@ async def save_project(
     form = Form(entered(await request.form()))
     try:
         values = values_of(form.values, _BOTH)
-        body = into(ProjectChange, values)
+        body = ProjectChange.model_validate(values)
         # Only what differs: what somebody else has changed meanwhile stays, and the audit is true.
         differing = {
             name: value
@@ -84,7 +84,7 @@ async def save_project(
         }
         if differing:
             async with runtime.ledger.session() as session:
-                await projects.change(session, code, into(ProjectChange, differing))
+                await projects.change(session, code, ProjectChange.model_validate(differing))
     except (ProblemError, ValidationError) as error:
         return await _form(
             request, runtime, _refused(form, error), project=project, person=person, status=422

@@ -16,7 +16,7 @@ from services.api.problems import ProblemError
 from services.api.projects.endpoints import Code
 from services.api.rights.deciding import PersonDep
 from services.api.rights.person import Person
-from services.api.web.forms import Form, entered, into
+from services.api.web.forms import Form, entered
 from services.api.web.projects.room import in_room, seen_project
 from services.api.web.projects.show import Said
 from services.api.web.templating import templates
@@ -59,7 +59,7 @@ async def save_member(
     form = Form(entered(await request.form()))
     username = str(form.value("username"))
     try:
-        body = into(MemberWrite, {"role": form.value("role")})
+        body = MemberWrite.model_validate({"role": form.value("role")})
         async with runtime.ledger.session() as session:
             await service.put(session, code, username, body)
     except (ProblemError, ValidationError) as error:

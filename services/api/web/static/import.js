@@ -36,6 +36,33 @@ async function persistently(method, path, options) {
   }
 }
 
+function hash(text) {
+  let [high, low] = [7, 31];
+  for (let at = 0; at < text.length; at += 1) {
+    high = Math.imul(high ^ text.charCodeAt(at), 2654435761);
+    low = Math.imul(low ^ text.charCodeAt(at), 1597334677);
+  }
+  return `${high >>> 0}-${low >>> 0}`;
+}
+
+// Two CDs of one layout have files of the same paths and sizes. By their times they are told apart: a
+// file that was chosen before keeps its name and goes on; another one of its path gets another name.
+// Paths may name patients: what stays in this tab is a hash of them, and no longer than the upload.
+function labelled(chosen) {
+  const key = `import-${room.dataset.id}`;
+  const known = JSON.parse(sessionStorage.getItem(key) ?? "{}");
+  const named = chosen.map((one) => {
+    const marks = known[hash(one.path)] ??= [];
+    const mark = `${one.file.size}-${one.file.lastModified}`;
+    if (!marks.includes(mark)) marks.push(mark);
+    const number = marks.indexOf(mark);
+    return number ? { ...one, path: `${number + 1}/${one.path}` } : one;
+  });
+  try { sessionStorage.setItem(key, JSON.stringify(known)); } catch { sessionStorage.removeItem(key); }
+  document.getElementById("finish").addEventListener("click", () => sessionStorage.removeItem(key), { once: true });
+  return named;
+}
+
 async function name(chosen) {
   const found = [];
   for (let first = 0; first < chosen.length; first += NAMED_AT_ONCE) {
@@ -89,7 +116,7 @@ function tell() {
 }
 
 async function upload(chosen) {
-  if (state.running) { state.next.push(...chosen); return; } // after what is being sent
+  if (state.running) { state.next.push(chosen); return; } // after what is being sent
   if (!chosen.length && !state.broken.length) return;
   state.running = true;
   show("finished", false);
@@ -97,7 +124,7 @@ async function upload(chosen) {
   show("progress", true);
   show("complaint", false);
   try {
-    const files = await name(chosen);
+    const files = await name(labelled(chosen));
     state.files = files.length;
     state.total = files.reduce((sum, one) => sum + one.file.size, 0);
     state.sent = state.begun = files.reduce((sum, one) => sum + Math.min(one.offset, one.file.size), 0);
@@ -116,8 +143,8 @@ async function upload(chosen) {
     show("complaint", true);
   }
   state.running = false;
-  const next = state.next.splice(0);
-  if (next.length) { state.broken = state.broken.filter((one) => !next.some((other) => other.path === one.path)); await upload(next); }
+  const next = state.next.shift();
+  if (next) await upload(next);
 }
 
 function begin(chosen) {
