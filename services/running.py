@@ -19,6 +19,8 @@ from shared.ledger.schema import migrate
 from shared.runtime import Runtime, open_runtime
 from shared.settings import Settings
 
+_LAST_WORDS = 1.0  # seconds for what is left when the services have ended
+
 
 def run_one(service: str) -> None:
     """Run one service in this process."""
@@ -91,14 +93,32 @@ def _explain(error: ValidationError, options: Mapping[str, str] | None = None) -
 async def _run(settings: Settings, services: tuple[str, ...], **how: Any) -> None:
     """Run services until a signal asks them to stop, or one of them fails."""
     name = services[0] if len(services) == 1 else "sluse"
-    async with open_runtime(settings, name, **how) as runtime:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for signal_number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(signal_number, stop.set)
-        async with asyncio.TaskGroup() as group:
-            for service in services:
-                group.create_task(_serve(service, runtime, stop), name=service)
+    try:
+        async with open_runtime(settings, name, **how) as runtime:
+            stop = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            for signal_number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(signal_number, stop.set)
+            async with asyncio.TaskGroup() as group:
+                for service in services:
+                    group.create_task(_serve(service, runtime, stop), name=service)
+    finally:
+        await _end_what_is_left()
+
+
+async def _end_what_is_left() -> None:
+    """Cancel tasks that outlive the services.
+
+    Where a query is cancelled, SQLAlchemy may leave a task behind that closes a connection to
+    SQLite whose thread has ended. aiosqlite's `close` waits for that thread a second time when it
+    is cancelled, so it takes two: one here, and the one of `asyncio.run`, which would wait for ever
+    after the first.
+    """
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=_LAST_WORDS)
 
 
 async def _serve(service: str, runtime: Runtime, stop: asyncio.Event) -> None:

@@ -209,9 +209,12 @@ def test_an_import_is_interrupted_continued_and_accepted(sluse: Shell, tmp_path:
         bearer = {"authorization": f"Bearer {sluse.token}"}
         return sluse.system.client.get("/imports", headers=bearer).json()["items"]
 
+    # Run in the background of a shell the tests ignore SIGINT, and so would what they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(
         [_SLUSE, *command], env=sluse.environment, stderr=subprocess.PIPE, text=True
     )
+    signal.signal(signal.SIGINT, before)
     wait_for(lambda: (all_ := read()) and all_[0]["progress"]["bytes_received"], "the first bytes")
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)
