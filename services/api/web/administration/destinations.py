@@ -1,5 +1,6 @@
 """The pages of the destinations: entered, changed, and tried with a button."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request
@@ -9,7 +10,7 @@ from starlette.responses import Response
 
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.destinations import endpoints as rest
-from services.api.destinations.schemas import DestinationWrite
+from services.api.destinations.schemas import DestinationWrite, Echo
 from services.api.problems import ProblemError
 from services.api.web.forms import Form, entered
 from services.api.web.templating import templates
@@ -20,8 +21,7 @@ _OPTIONAL = ("ae_title", "host", "port", "calling_aet")
 
 async def show_destinations(request: Request, runtime: RuntimeDep) -> HTMLResponse:
     """The destinations."""
-    context = {"destinations": await rest.list_destinations(runtime), "words": PROTOCOLS}
-    return templates.TemplateResponse(request, "administration/destinations.html", context)
+    return await _list(request, runtime, {})
 
 
 async def show_new_destination(request: Request) -> HTMLResponse:
@@ -63,9 +63,22 @@ async def save_destination(
 async def try_destination(
     request: Request, destination_id: PathId, runtime: RuntimeDep
 ) -> HTMLResponse:
-    """Try whether it answers; a part of the page."""
+    """Try whether it answers; the whole list where the page's script has not come yet."""
     echo = await rest.echo_destination(destination_id, runtime)
+    if "hx-request" not in request.headers:
+        return await _list(request, runtime, {destination_id: echo})
     return templates.TemplateResponse(request, "administration/echo.html", {"echo": echo})
+
+
+async def _list(
+    request: Request, runtime: RuntimeDep, echoes: Mapping[int, Echo]
+) -> HTMLResponse:
+    context = {
+        "destinations": await rest.list_destinations(runtime),
+        "words": PROTOCOLS,
+        "echoes": echoes,
+    }
+    return templates.TemplateResponse(request, "administration/destinations.html", context)
 
 
 def _body(form: Form) -> DestinationWrite:
