@@ -86,7 +86,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.state.drawing = drawing_of(runtime)
     app.state.live, app.state.watching = Hub(runtime), Watching()
     problems.install(app, show_problem)
-    api = APIRouter(prefix=PREFIX, responses=problems.responses(401, 403, 503))
+    api = APIRouter(prefix=PREFIX, responses=problems.responses(400, 401, 403, 503))
     for router in (
         pipeline, projects, destinations, routing_rules, studies, transfers, quarantine,
         dead_letters, recalls, series, participants, comparisons, coupling_lists,
