@@ -75,6 +75,8 @@ NEEDS: dict[str, Need] = {
     "read_progress": _project(Right.VIEW),
     "compare": _project(Right.CORRECT),
     "resend": _project(Right.CORRECT),
+    "request_profile_preview": _project(Right.IDENTIFY),
+    "read_profile_preview": _project(Right.IDENTIFY),
     # Coupling lists
     "upload_coupling_list": _project(Right.IDENTIFY),
     "read_coupling_list": _project(Right.IDENTIFY),
