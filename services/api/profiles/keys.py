@@ -14,7 +14,7 @@ _WHOLE_GROUPS = 0xFFFF0000
 
 
 def key_of(entry: Entry, number: int) -> str:
-    """What the row of a project's rule is known by; `number` is its place, for one that is wrong."""
+    """What the row of a project's rule is known by; a wrong one by its place, `number`."""
     found = elements_of(entry)
     if found is None:
         return f"?{number}"
