@@ -1,4 +1,4 @@
-"""What of a changed profile protects people less than before, so that somebody confirms just that."""
+"""What of a changed profile protects less than before, so that somebody confirms just that."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
