@@ -33,7 +33,7 @@ def compare(
     changed: list[Compared] = []
     others: list[Compared] = []
     meta = (getattr(before, "file_meta", _NOTHING), getattr(after, "file_meta", _NOTHING))
-    for old, new in (meta, (before, after)):
+    for old, new in ((before, after), meta):
         for tag in _tags(old, new):
             rows = list(_element(old, new, tag, (), reasons))
             is_kept = all(one.effect is Effect.KEPT for one in rows)

@@ -71,8 +71,8 @@ class Draft:
     def put(self, key: str, entry: Entry | None) -> None:
         """Have `entry` in the place of the project's rule that is known by `key`; None for none."""
         rules, placed = [], entry is None
-        for number, one in enumerate(self.document.rules):
-            if key_of(one, number) != key:
+        for one in self.document.rules:
+            if key_of(one) != key:
                 rules.append(one)
             elif not placed and entry is not None:
                 rules.append(entry)
@@ -83,7 +83,7 @@ class Draft:
 
     def add(self, entry: Entry) -> str:
         """Put in a rule for what is perhaps not listed; the key of its row."""
-        key = key_of(entry, len(self.document.rules))
+        key = key_of(entry)
         self.put(key, entry)
         return key
 
@@ -115,9 +115,7 @@ class Draft:
 def new_entry(element: str, creator: str, action: str, value: str) -> Entry:
     """A rule as somebody enters it for what is not listed."""
     entry = Entry(element=element, creator=creator, action=action, value=value)
-    found = elements_of(entry)
-    name = found.name if found is not None else ""
-    return entry.model_copy(update={"element": _readable(element, name, creator)})
+    return entry.model_copy(update={"element": _readable(element, creator)})
 
 
 def _entered(row: Row, action: str, sent: Mapping[str, Any]) -> Entry:
@@ -125,7 +123,7 @@ def _entered(row: Row, action: str, sent: Mapping[str, Any]) -> Entry:
     given = {name: str(sent.get(f"{name}:{row.key}", "")) for name in ("value", "pattern", "put")}
     is_regex, is_literal = action == Action.REGEX, action == Action.LITERAL
     return Entry(
-        element=row.element if row.wrong else _readable(row.element, row.name, row.creator),
+        element=row.element if row.wrong else _readable(row.element, row.creator),
         creator=row.creator,
         action=action,
         value=given["value"] if is_literal else "",
@@ -136,11 +134,11 @@ def _entered(row: Row, action: str, sent: Mapping[str, Any]) -> Entry:
     )
 
 
-def _readable(element: str, name: str, creator: str) -> str:
-    """The keyword in the place of a tag; the tables have names that are none, or another's."""
-    tag = elements_of(Entry(element=element, creator=creator, action=""))
-    same = elements_of(Entry(element=name, action="")) if name and not creator else None
-    return name if tag is not None and tag == same else element
+def _readable(element: str, creator: str) -> str:
+    """The keyword in the place of a tag, where there is one."""
+    found = elements_of(Entry(element=element, creator=creator, action=""))
+    is_named = found is not None and not creator and not found.name.startswith("(")
+    return found.name if found is not None and is_named else element
 
 
 def _shown(row: Row) -> dict[str, str]:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from services.api.profiles.rows import Origin, Row
 from shared.profile import Action
+from shared.profile.elements import dictionary_name
 
 _DATES = frozenset({"DA", "DT", "TM"})
 _GONE = frozenset({Action.REMOVE, Action.EMPTY})
@@ -47,7 +48,9 @@ def _is_named(row: Row, text: str) -> bool:
     wanted = text.casefold().replace(" ", "")
     if not wanted:
         return True
-    names = (row.name, row.creator, row.note)
+    # The tables write names in their own ways; people may know the keyword.
+    keyword = dictionary_name(row.tag) if row.vr else ""
+    names = (row.name, row.creator, row.note, keyword)
     if any(wanted in name.casefold().replace(" ", "") for name in names):
         return True
     digits = _NOT_IN_TAGS.sub("", wanted)

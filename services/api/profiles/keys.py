@@ -13,11 +13,11 @@ from shared.profile.model import ONE_ELEMENT
 _WHOLE_GROUPS = 0xFFFF0000
 
 
-def key_of(entry: Entry, number: int) -> str:
-    """What the row of a project's rule is known by; a wrong one by its place, `number`."""
+def key_of(entry: Entry) -> str:
+    """What the row of a project's rule is known by; where that is no element, by what it says."""
     found = elements_of(entry)
     if found is None:
-        return f"?{number}"
+        return f"?{entry.creator}/{entry.element}"
     return row_key(found.tag, found.mask, entry.creator.strip(), entry.when)
 
 

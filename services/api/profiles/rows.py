@@ -99,7 +99,7 @@ def table_of(text: str, *, legacy: bool) -> Table:
     rows = maker.rows(
         dict(zip(map(_identity, own), zip(sound.rules, own, strict=True), strict=True))
     )
-    bad = [_wrong_row(number, entry, wrong[number], base)
+    bad = [_wrong_row(entry, wrong[number], base)
            for number, entry in enumerate(document.rules) if number in wrong]  # fmt: skip
     replaced = {row.key for row in bad}
     ordered = sorted((row for row in rows if row.key not in replaced), key=_order)
@@ -210,7 +210,7 @@ def _row(
         base_value=base.value,
         creator=about.creator,
         when=when,
-        note=note or (about.note if origin is not Origin.PROJECT else ""),
+        note=note,
         vr=vr_of(about.tag) if is_one else "",
         tag=about.tag,
         offered=_offered(about.tag, about.mask, about.creator, when is not None),
@@ -218,7 +218,7 @@ def _row(
     )
 
 
-def _wrong_row(number: int, entry: Entry, wrong: tuple[str, ...], base: Profile) -> Row:
+def _wrong_row(entry: Entry, wrong: tuple[str, ...], base: Profile) -> Row:
     """The row of a rule that can't be used, as it was entered."""
     found = elements_of(entry)
     known = set(Action)
@@ -226,7 +226,7 @@ def _wrong_row(number: int, entry: Entry, wrong: tuple[str, ...], base: Profile)
     if found is not None and not entry.creator.strip():
         there = base.get(found.tag)
     return Row(
-        key=key_of(entry, number),
+        key=key_of(entry),
         element=entry.element,
         name=found.name if found and found.name != entry.element else "",
         action=Action(entry.action) if entry.action in known else Action.REMOVE,

@@ -9,14 +9,14 @@ from shared.profile.contents import Content, Policy
 from shared.profile.ps315 import Option
 
 ACTIONS = {
-    Action.KEEP: "kept; names and numbers of the patient in it are taken out",
+    Action.KEEP: "kept, names and numbers taken out",
     Action.REMOVE: "removed",
     Action.EMPTY: "emptied",
     Action.HOLD: "the image is held for a person to look at",
     Action.HASH: "replaced by a code",
     Action.HASHUID: "replaced by a new identifier",
-    Action.HASHUID_PROJECT: "replaced by a new identifier of the project",
-    Action.INCREMENTDATE: "date moved by the project's number of days",
+    Action.HASHUID_PROJECT: "replaced by the project's new identifier",
+    Action.INCREMENTDATE: "moved by the project's days",
     Action.PROCESS: "looked into: each part by its own rule",
     Action.STUDYHASH: "replaced by a code for the study",
     Action.PARTICIPANT: "replaced by the participant's id",
@@ -31,7 +31,7 @@ ACTIONS = {
 }
 """What becomes of an element."""
 ORIGINS = {
-    Origin.SOURCE: "usual table (2019)",
+    Origin.SOURCE: "usual table",
     Origin.PS315: "DICOM PS3.15",
     Origin.PROJECT: "this project",
     Origin.WIDER: "this project, for the whole group",
