@@ -22,6 +22,7 @@ from services.api.projects.endpoints import Code
 from services.api.projects.schemas import ProjectRead
 from services.api.rights.deciding import PersonDep
 from services.api.rights.person import Person
+from services.api.rights.studies import note_shown
 from services.api.series import service as series
 from services.api.series.schemas import SeriesRead
 from services.api.transfers import service as transfers
@@ -137,6 +138,8 @@ async def _choose(
     status: int = 200,
 ) -> HTMLResponse:
     studies, parts = await _offered(runtime, project, form)
+    # What scanners write into descriptions may name the patient.
+    await note_shown(person, runtime, [parts[0].study_id] if parts else [])
     values = dict(form.values)
     if studies and not any(str(one.study_id) == values.get("study_id") for one in studies):
         values["study_id"] = str(studies[0].study_id)
