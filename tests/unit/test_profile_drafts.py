@@ -101,7 +101,7 @@ def test_what_is_wrong_stands_at_its_row_and_the_rest_goes_on() -> None:
              {"element": "StudyDescription", "action": "remove"})
     )  # fmt: skip
     wrong = [found for found in one.table.rows if found.wrong]
-    assert [found.element for found in wrong] == ["PatientName", "NoSuchThing"]
+    assert [found.element for found in wrong] == ["(0010,0010)", "NoSuchThing"]
     assert "settled by Sluse" in wrong[0].wrong[0] and "names no element" in wrong[1].wrong[0]
     assert not one.table.is_sound
     assert row(one, "(0008,1030)").action is Action.REMOVE

@@ -123,7 +123,7 @@ def _entered(row: Row, action: str, sent: Mapping[str, Any]) -> Entry:
     given = {name: str(sent.get(f"{name}:{row.key}", "")) for name in ("value", "pattern", "put")}
     is_regex, is_literal = action == Action.REGEX, action == Action.LITERAL
     return Entry(
-        element=row.element if row.wrong else _readable(row.element, row.creator),
+        element=_readable(row.element, row.creator),
         creator=row.creator,
         action=action,
         value=given["value"] if is_literal else "",

@@ -213,7 +213,7 @@ def _row(
         note=note,
         vr=vr_of(about.tag) if is_one else "",
         tag=about.tag,
-        offered=_offered(about.tag, about.mask, about.creator, when is not None),
+        offered=_offered(about.tag, about.mask, about.creator),
         is_weaker=weaker,
     )
 
@@ -222,13 +222,14 @@ def _wrong_row(entry: Entry, wrong: tuple[str, ...], base: Profile) -> Row:
     """The row of a rule that can't be used, as it was entered."""
     found = elements_of(entry)
     known = set(Action)
-    there = None
+    there, element = None, entry.element
     if found is not None and not entry.creator.strip():
         there = base.get(found.tag)
+        element = written(Rule(found.tag, "", Action.KEEP, mask=found.mask))
     return Row(
         key=key_of(entry),
-        element=entry.element,
-        name=found.name if found and found.name != entry.element else "",
+        element=element,
+        name=found.name if found and found.name != element else "",
         action=Action(entry.action) if entry.action in known else Action.REMOVE,
         origin=Origin.PROJECT,
         base=there.action if there else Action.KEEP,
@@ -238,15 +239,13 @@ def _wrong_row(entry: Entry, wrong: tuple[str, ...], base: Profile) -> Row:
         creator=entry.creator,
         when=entry.when,
         note=entry.note,
-        offered=_offered(found.tag, found.mask, entry.creator.strip(), entry.when is not None)
-        if found
-        else (),
+        offered=_offered(found.tag, found.mask, entry.creator.strip()) if found else (),
         wrong=wrong,
     )
 
 
 @lru_cache(maxsize=8192)
-def _offered(tag: int, mask: int, creator: str, is_conditional: bool) -> tuple[Action, ...]:
+def _offered(tag: int, mask: int, creator: str) -> tuple[Action, ...]:
     """The actions that a project may choose for an element."""
     found = []
     for action in OFFERED:
