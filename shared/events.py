@@ -112,6 +112,14 @@ class InstanceForwarded(DeliveryEvent):
     must_arrive = False
 
 
+class PreviewRequested(Event):
+    """Somebody wants to see what a profile makes of an original. Api → anonymizer."""
+
+    type = "preview.requested"
+    preview_id: Id
+    """The new row in the ledger's `preview` table."""
+
+
 class InstanceFailed(DeliveryEvent):
     """The destination refused the images. Forwarder → whoever listens."""
 
@@ -145,6 +153,7 @@ EVENTS: dict[str, type[Event]] = {
         InstanceHeld,
         InstanceForwarded,
         InstanceFailed,
+        PreviewRequested,
         DeadLettered,
     )
 }

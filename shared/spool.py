@@ -22,6 +22,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -231,6 +232,20 @@ class Spool:
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+    @contextmanager
+    def nameless(self) -> Iterator[tuple[BinaryIO, Path]]:
+        """A temporary file without a name, and the path that opens it once more.
+
+        However the process ends, nothing of it is left.
+
+        Raises
+        ------
+        Retry
+            The disk is full or broken.
+        """
+        with disk_trouble(), tempfile.TemporaryFile(dir=self._tmp) as file:
+            yield file, Path(f"/dev/fd/{file.fileno()}")
 
     # Imports
 

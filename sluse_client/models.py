@@ -155,6 +155,18 @@ class Echo(Model):
     """How long it took."""
 
 
+class Effect(StrEnum):
+    """
+    What was done with an element.
+    """
+
+    KEPT = "kept"
+    CHANGED = "changed"
+    EMPTIED = "emptied"
+    REMOVED = "removed"
+    ADDED = "added"
+
+
 class Estimate(Model):
     """What processing all studies of a project again takes."""
 
@@ -443,6 +455,31 @@ class PeerWrite(Model):
     """The port there; left out where the sender waits for reports on the association that asked."""
     enabled: bool = True
     """Whether it is let in by this entry."""
+
+
+class PreviewCreate(Model):
+    """What somebody wants to see before and after."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    study_id: int
+    """A study of the project."""
+    series_id: int | None = None
+    """One of its series, whose first image is taken; null for the first one."""
+    profile: str | None = None
+    """The profile to try, as a project's is written (docs/profiles.md); null for the project's own."""
+
+
+class PreviewState(StrEnum):
+    """
+    How far a preview of a profile on an original is.
+    """
+
+    ASKED = "asked"
+    DONE = "done"
+    HELD = "held"
+    FAILED = "failed"
 
 
 class Problem(Model):
@@ -1277,6 +1314,27 @@ class Check(Model):
     """In words."""
 
 
+class Compared(Model):
+    """One element before and after."""
+
+    depth: int
+    """How many sequences it stands in."""
+    tag: str
+    """Its tag, `(0010,0010)`."""
+    name: str
+    """Its keyword; of a private element what it is known as."""
+    vr: str
+    """Its value representation."""
+    before: str | None
+    """Its value as received, a long one cut, a binary one as its size; null where there was none."""
+    after: str | None
+    """The same of the copy; null where it is not in it."""
+    effect: Effect
+    """What was done with it."""
+    why: str = ""
+    """Why it was changed: the table's action, or what was found."""
+
+
 class DeadLetterRead(Model):
     """A message that nobody could handle."""
 
@@ -2014,7 +2072,7 @@ class WebhookDeliveryRead(Model):
     """When it was taken, or given up."""
 
 
-class Comparison(Model):
+class ComparisonsComparison(Model):
     """A page of a comparison."""
 
     items: list[Difference]
@@ -2023,6 +2081,17 @@ class Comparison(Model):
     """Pass as `after` for the next page; null on the last."""
     compared: int
     """Studies compared here; `items` are those that differ."""
+
+
+class PreviewingComparison(Model):
+    """One object before and after."""
+
+    elements: list[Compared]
+    """Its elements, the changed ones first, those in sequences below theirs."""
+    left_off: int = 0
+    """How many more there are."""
+    remarks: int = 0
+    """Oddities that were dealt with, like a malformed date."""
 
 
 class Corrected(Model):
@@ -2060,3 +2129,24 @@ class PageWebhookDeliveryRead(Model):
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
+
+
+class PreviewRead(Model):
+    """An image before and after. It names the patient; it is deleted after an hour."""
+
+    id: int
+    """Its number here."""
+    study_id: int
+    """The study."""
+    series_id: int
+    """The series whose image it is."""
+    state: PreviewState
+    """`asked` until the anonymizer has answered: ask again in a second. `done`: there is a comparison. `held`: the image would be held. `failed`: ask for it anew."""
+    reason: str | None
+    """Why it would be held, or has failed, in words."""
+    detail: str
+    """Technical detail."""
+    asked_at: AwareDatetime
+    """When it was asked for."""
+    comparison: PreviewingComparison | None
+    """The image before and after, once it is `done`. Each reading is audited."""

@@ -519,14 +519,14 @@ class Operations:
 
     def compare(
         self, code: str, *, limit: int = 100, after: int | None = None
-    ) -> models.Comparison:
+    ) -> models.ComparisonsComparison:
         """Ask the research PACS (C-FIND, QIDO-RS) what it holds of the project's next `limit` studies.
 
         Changes nothing, here or there. Repeat with `next` until that is null; a slow research PACS
         wants a smaller `limit`. What it holds besides is not looked for.
         """
         return self.transport.read(
-            models.Comparison,
+            models.ComparisonsComparison,
             "GET",
             f"/projects/{quoted(code)}/comparison",
             query={"limit": limit, "after": after},
@@ -899,3 +899,20 @@ class Operations:
     def read_health(self) -> models.Health:
         """Say how Sluse is, part by part. `/healthz` and `/readyz` are for what restarts processes."""
         return self.transport.read(models.Health, "GET", "/health")
+
+    def request_profile_preview(self, code: str, body: models.PreviewCreate) -> models.PreviewRead:
+        """Ask what a profile makes of an image of the project, before it is used: read the answer in a
+        moment. Nothing is delivered, and the project's own profile stays as it is. The preview that
+        one has asked for before is deleted.
+        """
+        return self.transport.read(
+            models.PreviewRead, "POST", f"/projects/{quoted(code)}/previews", body=body
+        )
+
+    def read_profile_preview(self, code: str, preview_id: int) -> models.PreviewRead:
+        """Read the preview that one has asked for. It shows the original's values: each reading of
+        them is audited. After an hour it is gone.
+        """
+        return self.transport.read(
+            models.PreviewRead, "GET", f"/projects/{quoted(code)}/previews/{quoted(preview_id)}"
+        )

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pebble import ProcessExpired, ProcessPool
 
 from services.anonymizer.jobs import Done, Job, begin, do_jobs
+from services.anonymizer.previews.job import PreviewJob, PreviewMade, make_preview
 from shared import telemetry
 from shared.errors import Reason
 from shared.settings import Settings
@@ -16,6 +17,8 @@ log = telemetry.logger("anonymizer")
 
 CHUNK = 8
 """Jobs that go to a process at a time."""
+_PREVIEW_TIMEOUT = 60.0
+"""Seconds that a preview may take at most: somebody waits for it."""
 
 
 class Pool:
@@ -54,6 +57,16 @@ class Pool:
                     detail=type(error).__qualname__,
                 )
             ]
+
+    async def preview(self, job: PreviewJob) -> PreviewMade:
+        """Make a preview; an original that takes the process down, or too long, would be held."""
+        timeout = min(self._timeout, _PREVIEW_TIMEOUT)
+        future = self._pool.schedule(make_preview, args=(self._spool_root, job), timeout=timeout)
+        try:
+            made: PreviewMade = await asyncio.wrap_future(future)
+            return made
+        except (ProcessExpired, TimeoutError) as error:
+            return PreviewMade(held=Reason.ENGINE_CRASHED, detail=type(error).__qualname__)
 
     def close(self) -> None:
         """Stop the processes, without finishing what they do."""

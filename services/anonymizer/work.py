@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import select
 
@@ -109,16 +110,7 @@ async def load(
         if row.state != DeliveryState.ASSIGNED:
             continue
         if row.transfer_id not in plans:
-            plans[row.transfer_id] = Plan(
-                project=row.code,
-                key=master_key.decrypt(row.secret),
-                participant=row.pseudonym,
-                event=row.event,
-                site=row.site,
-                date_shift_days=row.date_shift_days,
-                scheme=Scheme(row.identifier_scheme),
-                profile=_profile(row.profile),
-            )
+            plans[row.transfer_id] = plan_of(row, master_key)
         plan = plans[row.transfer_id]
         original = ObjectUids(row.study_instance_uid, row.series_instance_uid, row.sop_instance_uid)
         released = _released(plan, original)
@@ -142,6 +134,20 @@ async def load(
             )
         )
     return work, made
+
+
+def plan_of(row: Any, master_key: MasterKey) -> Plan:
+    """The plan that a row's columns of project, participant and transfer make."""
+    return Plan(
+        project=row.code,
+        key=master_key.decrypt(row.secret),
+        participant=row.pseudonym,
+        event=row.event,
+        site=row.site,
+        date_shift_days=row.date_shift_days,
+        scheme=Scheme(row.identifier_scheme),
+        profile=_profile(row.profile),
+    )
 
 
 @lru_cache(maxsize=256)

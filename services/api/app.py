@@ -21,6 +21,7 @@ from services.api.members.endpoints import router as members
 from services.api.participants.endpoints import router as participants
 from services.api.peers.endpoints import router as peers
 from services.api.pipeline.endpoints import router as pipeline
+from services.api.profile_previews.endpoints import router as profile_previews
 from services.api.projects.endpoints import router as projects
 from services.api.quarantine.endpoints import router as quarantine
 from services.api.recalls.endpoints import router as recalls
@@ -91,7 +92,7 @@ def create_app(runtime: Runtime) -> FastAPI:
         pipeline, projects, destinations, routing_rules, studies, transfers, quarantine,
         dead_letters, recalls, series, participants, comparisons, coupling_lists,
         peers, refusals, accounts, members, tokens, imports, import_files, webhooks,
-        findings, reports, health,
+        findings, reports, health, profile_previews,
     ):  # fmt: skip
         api.include_router(router)
     app.include_router(api)

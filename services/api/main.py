@@ -1,4 +1,6 @@
-"""Wires the api: HTTP server, dead-letter consumer, the worker on imports, what tells webhooks."""
+"""Wires the api: HTTP server, dead-letter consumer, the worker on imports, what tells webhooks,
+what deletes previews.
+"""
 
 import asyncio
 import contextlib
@@ -10,6 +12,7 @@ import uvicorn
 from services.api.app import create_app
 from services.api.consumer import DeadConsumer
 from services.api.imports.worker import Worker
+from services.api.profile_previews.sweeping import sweep
 from services.api.webhooks.sending import Sender
 from shared.errors import StartError
 from shared.runtime import Runtime
@@ -56,6 +59,7 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
         importing = asyncio.create_task(Worker(runtime).run())
         stopping = asyncio.create_task(stop.wait())
         telling = asyncio.create_task(Sender(runtime).run())
+        sweeping = asyncio.create_task(sweep(runtime))
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -64,6 +68,7 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
             stopping.cancel()
             importing.cancel()
             telling.cancel()
+            sweeping.cancel()
             try:
                 await serving
             finally:

@@ -9,6 +9,7 @@ from shared.bus.base import Bus, Consumer, Message, Outcome
 from shared.bus.opening import open_bus
 from shared.bus.topology import (
     ANONYMIZER_ASSIGNED,
+    ANONYMIZER_PREVIEWS,
     API_DEAD,
     CLASSIFIER_RECEIVED,
     CLASSIFIER_TRANSFERS,
@@ -19,6 +20,7 @@ from shared.bus.topology import (
 
 __all__ = [
     "ANONYMIZER_ASSIGNED",
+    "ANONYMIZER_PREVIEWS",
     "API_DEAD",
     "CLASSIFIER_RECEIVED",
     "CLASSIFIER_TRANSFERS",

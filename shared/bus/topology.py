@@ -9,6 +9,7 @@ from shared.events import (
     InstanceAnonymized,
     InstanceAssigned,
     InstanceReceived,
+    PreviewRequested,
     TransferRequested,
 )
 
@@ -33,6 +34,7 @@ class Queue:
 CLASSIFIER_RECEIVED = Queue("classifier.received", (InstanceReceived, AssociationClosed))
 CLASSIFIER_TRANSFERS = Queue("classifier.transfers", (TransferRequested,), batch=4)
 ANONYMIZER_ASSIGNED = Queue("anonymizer.assigned", (InstanceAssigned,), batch=4)
+ANONYMIZER_PREVIEWS = Queue("anonymizer.previews", (PreviewRequested,), batch=1)
 FORWARDER_ANONYMIZED = Queue("forwarder.anonymized", (InstanceAnonymized,), batch=8)
 API_DEAD = Queue("api.dead", (DeadLettered,))
 
@@ -40,6 +42,7 @@ QUEUES = (
     CLASSIFIER_RECEIVED,
     CLASSIFIER_TRANSFERS,
     ANONYMIZER_ASSIGNED,
+    ANONYMIZER_PREVIEWS,
     FORWARDER_ANONYMIZED,
     API_DEAD,
 )

@@ -106,6 +106,19 @@ class WebhookDeliveryState(StrEnum):
     """It was tried for a day, or was not to be tried again."""
 
 
+class PreviewState(StrEnum):
+    """How far a preview of a profile on an original is."""
+
+    ASKED = "asked"
+    """The anonymizer has not answered yet."""
+    DONE = "done"
+    """The copy was made; before and after can be compared."""
+    HELD = "held"
+    """The original would be held for a person."""
+    FAILED = "failed"
+    """It could not be made."""
+
+
 IN_FLIGHT = frozenset({DeliveryState.ASSIGNED, DeliveryState.ANONYMIZED})
 
 _D, _T = DeliveryState, TransferState

@@ -39,23 +39,29 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _When(_Strict):
+class When(_Strict):
+    """Which objects a rule is for."""
+
     modality: list[str] = []
     sop_class: list[str] = []
 
 
-class _Entry(_Strict):
+class Entry(_Strict):
+    """One rule of a project, as it is written."""
+
     element: str = Field(max_length=100)
     creator: str = Field("", max_length=64)
     action: str
     value: str = Field("", max_length=1024)
     pattern: str = Field("", max_length=300)
     replacement: str = Field("", max_length=300)
-    when: _When | None = None
+    when: When | None = None
     note: str = Field("", max_length=1000)
 
 
-class _Document(_Strict):
+class Document(_Strict):
+    """A project's profile, as it is written."""
+
     format: Literal[1]
     name: str = Field(min_length=1, max_length=64)
     version: str = Field("1", min_length=1, max_length=64)
@@ -63,7 +69,11 @@ class _Document(_Strict):
     options: list[str] = []
     unlisted_private: Literal["keep", "remove"] | None = None
     contents: dict[str, str] = {}
-    rules: list[_Entry] = Field(default=[], max_length=_MOST_RULES)
+    rules: list[Entry] = Field(default=[], max_length=_MOST_RULES)
+
+    def text(self) -> str:
+        """The same as JSON, without what goes without saying."""
+        return self.model_dump_json(exclude_defaults=True)
 
 
 @lru_cache(maxsize=64)
@@ -75,7 +85,7 @@ def load_profile(text: str) -> Profile:
     ProfileError
         Names everything that is wrong.
     """
-    document = _read(text)
+    document = read_document(text)
     found: list[str] = []
     base = _base(document, found)
     policies = _policies(document.contents, found)
@@ -93,7 +103,7 @@ def load_profile(text: str) -> Profile:
     )
 
 
-def _base(document: _Document, found: list[str]) -> Profile:
+def _base(document: Document, found: list[str]) -> Profile:
     if document.base == "ps3.15":
         try:
             return ps315_profile(frozenset(document.options))
@@ -129,7 +139,7 @@ def _rules_of(policies: dict[Content, Policy]) -> Iterator[Rule]:
             )
 
 
-def _rules(entries: list[_Entry], found: list[str]) -> list[Rule]:
+def _rules(entries: list[Entry], found: list[str]) -> list[Rule]:
     rules: list[Rule] = []
     known: dict[object, int] = {}
     for number, entry in enumerate(entries, 1):
@@ -145,7 +155,7 @@ def _rules(entries: list[_Entry], found: list[str]) -> list[Rule]:
     return rules
 
 
-def _rule(entry: _Entry, wrong: list[str]) -> Rule | None:
+def _rule(entry: Entry, wrong: list[str]) -> Rule | None:
     creator = entry.creator.strip()
     elements = None
     try:
@@ -177,7 +187,7 @@ def _rule(entry: _Entry, wrong: list[str]) -> Rule | None:
     )
 
 
-def _condition(when: _When | None, wrong: list[str]) -> Condition | None:
+def _condition(when: When | None, wrong: list[str]) -> Condition | None:
     if when is None:
         return None
     if not when.modality and not when.sop_class:
@@ -196,10 +206,17 @@ def _condition(when: _When | None, wrong: list[str]) -> Condition | None:
     return Condition(frozenset(when.modality), frozenset(classes.values()))
 
 
-def _read(text: str) -> _Document:
+def read_document(text: str) -> Document:
+    """What `text` says, whether or not all of it can be used.
+
+    Raises
+    ------
+    ProfileError
+        It is no such JSON.
+    """
     try:
         # Of a name given twice only one entry would count, silently.
-        return _Document.model_validate(json.loads(text, object_pairs_hook=_pairs))
+        return Document.model_validate(json.loads(text, object_pairs_hook=_pairs))
     except json.JSONDecodeError as error:
         raise ProfileError(
             [f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}"]

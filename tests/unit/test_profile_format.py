@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.profile import Action, Rule, load_profile, source_profile
 from shared.profile.checks import OFFERED
 from shared.profile.edits import EditError, check_edit, edited
-from shared.profile.format import ProfileError, _Document, _Entry
+from shared.profile.format import Document, Entry, ProfileError
 from shared.profile.ps315 import OPTIONS
 from tests.profiles import action, own, text
 
@@ -169,8 +169,8 @@ def test_the_document_names_every_action_and_option() -> None:
     first_cells = re.findall(r"^\| (`.*?) \|", DOCUMENT, re.MULTILINE)
     named = set(re.findall("`([^`]+)`", " ".join(first_cells)))
     assert set(OFFERED) | set(OPTIONS) <= named
-    assert named <= set(OFFERED) | set(OPTIONS) | set(_Document.model_fields) | set(
-        _Entry.model_fields
+    assert named <= set(OFFERED) | set(OPTIONS) | set(Document.model_fields) | set(
+        Entry.model_fields
     )
 
 

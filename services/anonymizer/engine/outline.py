@@ -38,8 +38,11 @@ class Outline:
         self._start = self._end = 0
         self._file = source.open("rb", buffering=0)
         size = os.fstat(self._file.fileno()).st_size
-        if header.transfer_syntax not in DEFLATED and self.tags & set(PIXELS):
-            # Deflated data is bounded as a whole.
+        self.pixels = min(self.tags & set(PIXELS), default=None)
+        """The tag of the pixel data that is left out; None where there is none, or it is read."""
+        if header.transfer_syntax in DEFLATED:
+            self.pixels = None  # it is bounded as a whole
+        elif self.pixels is not None:
             self._start, self._end = _pixels(Window(self._file.fileno(), size))
             self.tags -= set(PIXELS)
         if size - (self._end - self._start) > _LARGEST:
@@ -56,6 +59,11 @@ class Outline:
         trace: TracebackType | None,
     ) -> None:
         self._file.close()
+
+    @property
+    def pixel_bytes(self) -> int:
+        """How many the pixel data that is left out has in the file."""
+        return self._end - self._start
 
     def read(self) -> Dataset:
         """The data set without its pixel data."""

@@ -26,6 +26,8 @@ from services.api.web.importing import (
 )
 from services.api.web.live import live
 from services.api.web.overview import overview
+from services.api.web.profile.pages import BUTTONS as PROFILE_BUTTONS
+from services.api.web.profile.pages import PAGES as PROFILE_PAGES
 from services.api.web.projects.pages import BUTTONS as PROJECT_BUTTONS
 from services.api.web.projects.pages import PAGES as PROJECT_PAGES
 from services.api.web.rules import apply_rule, list_rules, show_rule
@@ -63,7 +65,8 @@ _PAGES = (
     ("/import/{import_id}/items", show_items),
     ("/sign-in", show_sign_in),
     ("/first-account", show_first_account), ("/sign-in/elsewhere", leave_to_sign_in),
-    ("/sign-in/done", come_back_signed_in), *PROJECT_PAGES, *ADMINISTRATION_PAGES,
+    ("/sign-in/done", come_back_signed_in), *PROJECT_PAGES, *PROFILE_PAGES,
+    *ADMINISTRATION_PAGES,
 )  # fmt: skip
 _BUTTONS = (
     ("/assign", assign_studies), ("/assign/check", check_place),
@@ -80,7 +83,7 @@ _BUTTONS = (
     ("/rules/{rule_id}/apply", apply_rule),
     ("/sign-in", sign_in), ("/sign-out", sign_out),
     ("/first-account", create_first_account), ("/look", choose_look),
-    *PROJECT_BUTTONS, *ADMINISTRATION_BUTTONS,
+    *PROJECT_BUTTONS, *PROFILE_BUTTONS, *ADMINISTRATION_BUTTONS,
 )  # fmt: skip
 
 

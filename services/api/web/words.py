@@ -2,6 +2,7 @@
 
 from services.api.accounts import signing_in
 from services.api.refusals import service as refusals
+from services.api.web.profile.words import NO_ELEMENT, from_profiles
 from shared.admission import CONFIRMABLE, Objection, Way
 from shared.errors import Reason
 from shared.importing import Kind, Why
@@ -138,4 +139,6 @@ def from_elsewhere() -> set[str]:
         signing_in.BARRED,
         signing_in.AWAY,
         signing_in.NO_ROLE,
+        NO_ELEMENT,
+        *from_profiles(),
     }

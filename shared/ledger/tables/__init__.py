@@ -23,6 +23,7 @@ from shared.ledger.tables.people import (
     Throttle,
     WebSession,
 )
+from shared.ledger.tables.previews import Preview
 from shared.ledger.tables.projects import (
     Coupling,
     CouplingEntry,
@@ -68,6 +69,7 @@ __all__ = [
     "Membership",
     "Participant",
     "Peer",
+    "Preview",
     "Project",
     "Quarantine",
     "Recall",

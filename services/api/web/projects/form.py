@@ -28,7 +28,7 @@ from shared.schemes import Scheme
 _NEW = ("code", "number", "date_shift_days", "identifier_scheme")
 _BOTH = (
     "title", "principal_investigator", "rek_number", "rek_start", "rek_end", "participant_pattern",
-    "events", "sites", "destination_id", "profile", "state",
+    "events", "sites", "destination_id", "state",
 )  # fmt: skip
 _OR_NONE = ("number", "date_shift_days", "rek_start", "rek_end", "participant_pattern",
             "destination_id")  # fmt: skip

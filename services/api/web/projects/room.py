@@ -41,6 +41,7 @@ def in_room(
     person: Person,
     context: dict[str, Any],
     status: int = 200,
+    folder: str = "projects",
 ) -> HTMLResponse:
     """A page of a project, with what its templates share."""
     shared = {
@@ -50,4 +51,4 @@ def in_room(
         "can_identify": person.may(Right.IDENTIFY, project.id),
         "can_correct": person.may(Right.CORRECT, project.id),
     }
-    return templates.TemplateResponse(request, f"projects/{name}", shared | context, status)
+    return templates.TemplateResponse(request, f"{folder}/{name}", shared | context, status)

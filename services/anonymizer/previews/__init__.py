@@ -1,0 +1,1 @@
+"""What a profile makes of an original, shown to a person before it is used."""

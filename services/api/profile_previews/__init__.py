@@ -1,0 +1,1 @@
+"""Previews: what a profile would make of an image of the project, before it is used."""

@@ -1,0 +1,1 @@
+"""The pages of a project's rules of de-identification, and of their previews."""
