@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False, server_default=""),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_answered_post")),
-        sa.UniqueConstraint("who", "key_hash", name=op.f("uq_answered_post_who")),
+        sa.UniqueConstraint("who", "key_hash", name=op.f("uq_answered_post_who_key_hash")),
     )
     op.create_index(op.f("ix_answered_post_created_at"), "answered_post", ["created_at"])
     op.add_column(
