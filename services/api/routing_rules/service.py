@@ -1,5 +1,7 @@
 """Reads and writes routing rules."""
 
+from hashlib import sha256
+
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -21,6 +23,11 @@ _ABOUT_THE_RULE = frozenset(
     }
 )
 """Objections that would stand against every study: the rule itself can't work."""
+NAME_TAKEN = "Another rule has this name."
+NO_PROJECT = "There is no such project."
+TITLE_MISSING = "A rule needs a called or a calling AE title."
+PATTERN_MISSING = "A rule needs a pattern on the patient's id or name."
+CHANGED_MEANWHILE = "Somebody else has changed this rule since you opened it."
 
 
 async def every(session: AsyncSession, projects: list[int] | None) -> list[RoutingRuleRead]:
@@ -39,9 +46,9 @@ async def read(session: AsyncSession, rule_id: int) -> RoutingRuleRead:
     return _read(rule, project.code)
 
 
-async def get(session: AsyncSession, rule_id: int) -> RoutingRule:
-    """One rule; a 404 problem when there is none."""
-    found = await session.get(RoutingRule, rule_id)
+async def get(session: AsyncSession, rule_id: int, *, locked: bool = False) -> RoutingRule:
+    """One rule; a 404 problem when there is none. If `locked`, nobody changes it meanwhile."""
+    found = await session.get(RoutingRule, rule_id, with_for_update=locked or None)
     if found is None:
         raise not_found("routing rule")
     return found
@@ -58,12 +65,59 @@ async def write(
     try:
         await session.flush()
     except IntegrityError:
-        raise taken("name", "Another rule has this name.") from None
+        raise taken("name", NAME_TAKEN) from None
     await audit(
         await session.connection(), Action.RULE_ENTERED, rule=row.id, project=row.project_id,
         enabled=row.enabled,
     )  # fmt: skip
     return _read(row, body.project)
+
+
+def version(rule: RoutingRuleRead) -> str:
+    """What tells a rule from itself as it was before somebody changed it."""
+    return sha256(rule.model_dump_json().encode()).hexdigest()
+
+
+async def replace(
+    session: AsyncSession, rule_id: int, body: RoutingRuleWrite, seen: str
+) -> RoutingRuleRead:
+    """Replace a rule that still is as somebody has seen it.
+
+    Parameters
+    ----------
+    seen
+        Its `version` then.
+
+    Raises
+    ------
+    ProblemError
+        404; 409 where it has been changed since; what `write` raises.
+    """
+    rule = await get(session, rule_id, locked=True)
+    if version(await read(session, rule_id)) != seen:
+        raise ProblemError(409, CHANGED_MEANWHILE)
+    return await write(session, body, rule)
+
+
+async def switch(session: AsyncSession, rule_id: int, *, on: bool) -> None:
+    """Switch a rule on or off, whatever else is changed in it; a problem when it can't work.
+
+    Off goes whatever the project has become since: what is wrong with a rule must not keep it on.
+    """
+    rule = await get(session, rule_id, locked=True)
+    if rule.enabled is on:
+        return
+    if on:
+        as_read = await read(session, rule_id)
+        values = as_read.model_dump(exclude={"id"}) | {"enabled": True}
+        await write(session, RoutingRuleWrite.model_validate(values), rule)
+        return
+    rule.enabled = False
+    session.add(rule)
+    await audit(
+        await session.connection(), Action.RULE_ENTERED, rule=rule.id, project=rule.project_id,
+        enabled=False,
+    )  # fmt: skip
 
 
 async def understood(
@@ -72,7 +126,7 @@ async def understood(
     """The rule that `body` describes, not entered; a problem when it can't work."""
     project = (await session.exec(select(Project).where(Project.code == body.project))).first()
     if project is None:
-        raise rule_broken("project", "There is no such project.")
+        raise rule_broken("project", NO_PROJECT)
     errors = _conditions_missing(body)
     against = refusals(project, "" if body.trusted else None, body.event, body.site)
     errors += field_errors([one for one in against if one.objection in _ABOUT_THE_RULE], project)
@@ -85,11 +139,9 @@ async def understood(
 def _conditions_missing(body: RoutingRuleWrite) -> list[FieldError]:
     errors = []
     if not (body.called_aet or body.calling_aet):
-        message = "A rule needs a called or a calling AE title."
-        errors.append(FieldError(field="called_aet", message=message))
+        errors.append(FieldError(field="called_aet", message=TITLE_MISSING))
     if not (body.patient_id_pattern or body.patient_name_pattern):
-        message = "A rule needs a pattern on the patient's id or name."
-        errors.append(FieldError(field="patient_id_pattern", message=message))
+        errors.append(FieldError(field="patient_id_pattern", message=PATTERN_MISSING))
     return errors
 
 
