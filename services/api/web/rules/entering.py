@@ -66,7 +66,9 @@ class RuleForm(Form):
             said = [one if one in COMPLAINTS else FIELDS.get(name, one) for one in messages]
             if name == "participant":
                 name = "trusted"  # what stands against the project's choosing of ids
-            self.complaints.setdefault(name, []).extend(dict.fromkeys(said))
+            rows = self.conditions.of(name)
+            where = rows[0].wrong if rows else self.complaints.setdefault(name, [])
+            where.extend(dict.fromkeys(said))
 
     def press(self, button: str) -> bool:
         """Add or remove a row, if that is what a button is for."""
