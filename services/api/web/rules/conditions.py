@@ -4,9 +4,10 @@ Of the patient's id or name there may be several rows. They become one pattern, 
 same rows again; a pattern that rows can't say stands in one, as the expression that it is.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -35,7 +36,7 @@ class Row:
     field: str
     how: How = How.IS
     value: str = ""
-    wrong: list[str] = field(default_factory=list)
+    wrong: list[str] = dataclasses.field(default_factory=list)
     """What is wrong with it."""
     detail: str = ""
     """What the reader of regular expressions says of it, in its own words."""

@@ -131,8 +131,8 @@ async def _page(
     form, rule, trial, is_stale = shown
     async with runtime.ledger.session() as session:
         known = await projects.every(session)
-        others = await rules.every(session, [one.id for one in known if _is_chosen(one, form)])
-    project = next((one for one in known if _is_chosen(one, form)), None)
+        project = next((one for one in known if one.code == form.value("project")), None)
+        others = await rules.every(session, [project.id] if project and project.id else [])
     if rule is not None and "version" not in form.values:
         form.values = {**form.values, "version": rules.version(rule)}
     context: dict[str, Any] = {
@@ -147,10 +147,6 @@ async def _page(
         "shown": SHOWN,
     }
     return templates.TemplateResponse(request, "rules/form.html", context, status_code=status)
-
-
-def _is_chosen(project: Project, form: RuleForm) -> bool:
-    return project.code == form.value("project")
 
 
 def _name(project: Project) -> str:
