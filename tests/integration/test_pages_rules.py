@@ -54,6 +54,7 @@ async def test_a_rule_is_entered_after_it_was_tried(site: Site) -> None:
     await page.click("button[value='add patient']")
     await expect(page.locator(PATIENT)).to_have_count(2)
     await expect(page.locator("#f-name")).to_have_value(HTML)
+    await expect(page.locator("[name=patient_field] >> nth=1")).to_be_focused()
     await page.select_option("[name=patient_how] >> nth=1", "like")
     await page.fill(f"{PATIENT} >> nth=1", "P#")
     await page.uncheck("[name=enabled]")
@@ -70,6 +71,12 @@ async def test_a_rule_is_entered_after_it_was_tried(site: Site) -> None:
     await good(page, "rule-tried-dark")
     await page.click("button[value='remove patient 1']")
     await expect(page.locator(PATIENT)).to_have_count(1)
+    await expect(page.locator("button[value='add patient']")).to_be_focused()
+    await page.select_option("#f-project", "BBB")  # has no events
+    await expect(page.locator("#f-event")).to_have_count(0)
+    await expect(words).not_to_contain_text("event")
+    await page.select_option("#f-project", "AAA")
+    await page.select_option("#f-event", "year1")
     await page.click(TRY)
     await expect(tried.locator("dd")).to_have_text(["1", "0", "2"])
     await expect(tried).to_contain_text("Study 2: Neither the patient's id nor the name")
@@ -134,6 +141,13 @@ async def test_without_a_script_everything_works_but_the_words(site: Site) -> No
     await page.select_option("#f-project", "AAA")
     await page.click("text=Show the events and sites")
     await page.select_option("#f-site", "Førde")
+    await page.select_option("#f-project", "BBB")
+    await page.click(SAVE)
+    await expect(page.locator(".complaint")).to_contain_text("wrong")
+    await expect(page.locator("#f-site")).to_have_count(0)
+    await page.select_option("#f-project", "AAA")
+    await page.click("text=Show the events and sites")
+    await page.select_option("#f-site", "Førde")
     await page.fill(TITLE, CALLED)
     await page.click("button[value='add title']")
     await page.fill(f"{TITLE} >> nth=1", "MR1")
@@ -191,7 +205,7 @@ async def test_nobody_undoes_what_somebody_else_has_saved(site: Site) -> None:
     await site.root("PUT", "/routing-rules/1", 200, RULE | {"patient_id_pattern": "X_[0-9]{2}$"})
     await page.fill("#f-name", "mine")
     await page.fill("#f-priority", "5")
-    async with page.expect_response("**/edit") as answered:
+    async with page.expect_response(lambda one: one.request.is_navigation_request()) as answered:
         await page.click(SAVE)
     assert (await answered.value).status == 409
     stale = page.locator(".complaint")

@@ -40,6 +40,8 @@ class Row:
     """What is wrong with it."""
     detail: str = ""
     """What the reader of regular expressions says of it, in its own words."""
+    is_new: bool = False
+    """Whether somebody has just asked for it, and goes on there."""
 
     @property
     def is_empty(self) -> bool:

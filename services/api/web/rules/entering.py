@@ -28,6 +28,7 @@ from services.api.web.rules.texts import (
     ONLY_ONCE,
     WRONG,
 )
+from shared.ledger.tables import Project
 
 MOST_ROWS = 20
 _PLAIN = ("name", "priority", "trusted", "project", "event", "site")
@@ -47,6 +48,8 @@ class RuleForm(Form):
     def __init__(self, values: dict[str, Any], conditions: Conditions) -> None:
         super().__init__(values)
         self.conditions = conditions
+        self.shortened = ""
+        """The part from which a row has just been taken."""
 
     def body(self) -> RoutingRuleWrite:
         """The rule; a `ValidationError` or a `ProblemError` where it can't be one."""
@@ -57,6 +60,16 @@ class RuleForm(Form):
         values |= {name: self.conditions.value(name) for name in (*TITLES, *PATIENTS)}
         values["enabled"] = self.value("enabled") == "true"
         return RoutingRuleWrite.model_validate(values)
+
+    def keep_to(self, project: Project | None) -> list[str]:
+        """Leave out the event and the site of another project; the fields that are then shown."""
+        shown = list(SHOWN)
+        for name, known in _places(project).items():
+            if self.value(name) not in known:
+                self.values = {**self.values, name: ""}
+            if not known:
+                shown.remove(name)
+        return shown
 
     def complain(self, error: ProblemError | ValidationError) -> None:
         """Say what is wrong, each at its field."""
@@ -70,20 +83,21 @@ class RuleForm(Form):
             where = rows[0].wrong if rows else self.complaints.setdefault(name, [])
             where.extend(dict.fromkeys(said))
 
-    def press(self, button: str) -> bool:
+    def press(self, button: str) -> None:
         """Add or remove a row, if that is what a button is for."""
         what, _, which = button.partition(" ")
         part, _, number = which.partition(" ")
         rows = {"title": self.conditions.titles, "patient": self.conditions.patients}.get(part)
         if rows is None:
-            return False
+            return
         if what == "add" and len(rows) < MOST_ROWS:
             used = {row.field for row in rows}
             name = next((one for one in TITLES if one not in used), CALLED)
             rows.append(Row(name) if part == "title" else Row(PATIENT_ID, How.BEGINS))
+            rows[-1].is_new = True
         elif what == "remove" and number.isdecimal() and int(number) < len(rows):
             del rows[int(number)]
-        return True
+            self.shortened = part
 
     def _examine(self) -> None:
         for row in (*self.conditions.titles, *self.conditions.patients):
@@ -123,6 +137,12 @@ def read_form(sent: FormData) -> RuleForm:
         if name in PATIENTS and how in list(How)
     ]
     return RuleForm(entered(sent), Conditions(titles, patients))
+
+
+def _places(project: Project | None) -> dict[str, list[str]]:
+    return (
+        {"event": project.events, "site": project.sites} if project else {"event": [], "site": []}
+    )
 
 
 def _rows(sent: FormData, *names: str) -> list[tuple[str, ...]]:

@@ -16,7 +16,6 @@ from services.api.routing_rules import endpoints as rest
 from services.api.routing_rules import service as rules
 from services.api.routing_rules.schemas import RoutingRuleRead
 from services.api.web.rules.entering import (
-    SHOWN,
     RuleForm,
     empty_form,
     form_of,
@@ -144,7 +143,7 @@ async def _page(
         "project": project,
         "before": _before(others, form, rule),
         "may_try": person.may_somewhere(Right.IDENTIFY),
-        "shown": SHOWN,
+        "shown": form.keep_to(project),
     }
     return templates.TemplateResponse(request, "rules/form.html", context, status_code=status)
 
