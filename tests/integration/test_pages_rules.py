@@ -192,6 +192,7 @@ async def test_a_rule_is_changed_and_switched_from_the_list(site: Site) -> None:
     await expect(row.locator(".state")).to_have_text("off")
     await page.click("text=Switch on")
     await expect(page.locator(".complaint")).to_contain_text("can't be switched on")
+    await expect(page.locator(".complaint")).to_contain_text("wants one chosen")
     await good(page, "rules-can-not-go-on")
     assert made["name"] != (await rule_of(site)).name
     entered = [e.subject for e in await rows(site.runtime, AuditEvent)

@@ -21,12 +21,11 @@ from services.api.web.rules.conditions import (
     examine,
 )
 from services.api.web.rules.texts import (
-    COMPLAINTS,
-    FIELDS,
     FILL_IN,
     NO_EXPRESSION,
     ONLY_ONCE,
     WRONG,
+    said_of,
 )
 from shared.ledger.tables import Project
 
@@ -76,7 +75,7 @@ class RuleForm(Form):
         refused = self.refused(error)
         self.title = WRONG
         for name, messages in refused.complaints.items():
-            said = [one if one in COMPLAINTS else FIELDS.get(name, one) for one in messages]
+            said = [said_of(name, one) for one in messages]
             if name == "participant":
                 name = "trusted"  # what stands against the project's choosing of ids
             rows = self.conditions.of(name)

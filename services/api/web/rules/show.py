@@ -17,6 +17,7 @@ from services.api.rights.person import Person, refused
 from services.api.routing_rules import service as rules
 from services.api.routing_rules.applying import apply_whole
 from services.api.web.forms import entered
+from services.api.web.rules.texts import said_of
 from services.api.web.rules.trial import try_now
 from services.api.web.templating import templates
 from shared.people import Right
@@ -85,7 +86,10 @@ async def switch_rule(
         problem = complaints_of(error)
         if problem.status == 404:
             raise
-        wrong = {"changed": rule_id, "wrong": [one.message for one in problem.errors]}
+        wrong = {
+            "changed": rule_id,
+            "wrong": [said_of(one.field, one.message) for one in problem.errors],
+        }
         return await _list(request, person, runtime, project, wrong, status=422)
     query = f"done={'on' if on else 'off'}&rule={rule_id}"
     if project.isalnum():

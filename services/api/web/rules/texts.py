@@ -55,3 +55,8 @@ WORDS = frozenset(
     }
 )
 """All that catalogues must have."""
+
+
+def said_of(field: str, message: str) -> str:
+    """What is said to a person of a field that a service or a model has something against."""
+    return message if message in COMPLAINTS else FIELDS.get(field, message)
