@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from html import unescape
 from typing import Any
 
 from shared.ledger.tables import RoutingRule
@@ -23,7 +24,8 @@ async def opened(world: World) -> tuple[Any, dict[str, Any]]:
     await world.root("POST", "/routing-rules", 201, RULE)
     client = await world.signed_in("root")
     page = (await client.get("/rules/1/edit", headers={"accept": "text/html"})).text
-    return client, {**FORM, "version": page.split('name="version" value="')[1].split('"')[0]}
+    version = unescape(page.split('name="version" value="')[1].split('"')[0])
+    return client, {**FORM, "version": version}
 
 
 async def saved(world: World) -> RoutingRule:

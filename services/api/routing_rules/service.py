@@ -1,7 +1,5 @@
 """Reads and writes routing rules."""
 
-from hashlib import sha256
-
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -27,7 +25,6 @@ NAME_TAKEN = "Another rule has this name."
 NO_PROJECT = "There is no such project."
 TITLE_MISSING = "A rule needs a called or a calling AE title."
 PATTERN_MISSING = "A rule needs a pattern on the patient's id or name."
-CHANGED_MEANWHILE = "Somebody else has changed this rule since you opened it."
 
 
 async def every(session: AsyncSession, projects: list[int] | None) -> list[RoutingRuleRead]:
@@ -46,9 +43,9 @@ async def read(session: AsyncSession, rule_id: int) -> RoutingRuleRead:
     return _read(rule, project.code)
 
 
-async def get(session: AsyncSession, rule_id: int, *, locked: bool = False) -> RoutingRule:
-    """One rule; a 404 problem when there is none. If `locked`, nobody changes it meanwhile."""
-    found = await session.get(RoutingRule, rule_id, with_for_update=locked or None)
+async def get(session: AsyncSession, rule_id: int, *, lock: bool = False) -> RoutingRule:
+    """One rule; a 404 problem when there is none."""
+    found = await session.get(RoutingRule, rule_id, with_for_update=lock)
     if found is None:
         raise not_found("routing rule")
     return found
@@ -73,38 +70,12 @@ async def write(
     return _read(row, body.project)
 
 
-def version(rule: RoutingRuleRead) -> str:
-    """What tells a rule from itself as it was before somebody changed it."""
-    return sha256(rule.model_dump_json().encode()).hexdigest()
-
-
-async def replace(
-    session: AsyncSession, rule_id: int, body: RoutingRuleWrite, seen: str
-) -> RoutingRuleRead:
-    """Replace a rule that still is as somebody has seen it.
-
-    Parameters
-    ----------
-    seen
-        Its `version` then.
-
-    Raises
-    ------
-    ProblemError
-        404; 409 where it has been changed since; what `write` raises.
-    """
-    rule = await get(session, rule_id, locked=True)
-    if version(await read(session, rule_id)) != seen:
-        raise ProblemError(409, CHANGED_MEANWHILE)
-    return await write(session, body, rule)
-
-
 async def switch(session: AsyncSession, rule_id: int, *, on: bool) -> None:
     """Switch a rule on or off, whatever else is changed in it; a problem when it can't work.
 
     Off goes whatever the project has become since: what is wrong with a rule must not keep it on.
     """
-    rule = await get(session, rule_id, locked=True)
+    rule = await get(session, rule_id, lock=True)
     if rule.enabled is on:
         return
     if on:

@@ -78,9 +78,8 @@ async def save_rule(
     if form.value("do") != "save":
         return await _do(request, runtime, person, Shown(form, rule))
     try:
-        body = form.body()
-        async with runtime.ledger.session() as session:
-            await rules.replace(session, rule_id, body, form.value("version"))
+        # A form without a version has seen none.
+        await rest.change_routing_rule(rule_id, form.body(), runtime, form.version or "none")
     except (ProblemError, ValidationError) as error:
         return await _refused(request, runtime, person, Shown(form, rule), error)
     return RedirectResponse(f"/rules/{rule_id}?done=saved", status_code=303)
@@ -110,13 +109,12 @@ async def _refused(
     status = error.problem.status if isinstance(error, ProblemError) else 422
     if status == 404:
         raise error
-    if isinstance(error, ProblemError) and error.problem.title == rules.CHANGED_MEANWHILE:
-        assert shown.rule is not None
+    if status == 412 and shown.rule is not None:
         now = await rest.read_routing_rule(shown.rule.id, runtime)
         shown = shown._replace(rule=now, is_stale=True)
         # Who saves once more has seen what stands there now.
-        shown.form.values = {**shown.form.values, "version": rules.version(now)}
-        return await _page(request, runtime, person, shown, status)
+        shown.form.values = {**shown.form.values, "version": now.version()}
+        return await _page(request, runtime, person, shown, 409)
     if status == 403:
         error = ProblemError(422, NOT_MEMBER)
         shown.form.complaints["project"] = [NOT_MEMBER]
@@ -133,7 +131,7 @@ async def _page(
         project = next((one for one in known if one.code == form.value("project")), None)
         others = await rules.every(session, [project.id] if project and project.id else [])
     if rule is not None and "version" not in form.values:
-        form.values = {**form.values, "version": rules.version(rule)}
+        form.values = {**form.values, "version": rule.version()}
     context: dict[str, Any] = {
         "form": form,
         "rule": rule,
