@@ -83,7 +83,8 @@ async def test_a_rule_is_tried_and_applied_with_a_button(
     body = RULE | {"name": name, "called_aet": "SLUSE", "enabled": False}
     rule = await api("POST", "/routing-rules", 201, body)
     listed = (await client.get("/rules")).text
-    assert "sent to SLUSE, and the patient id begins like BICAM_" in listed
+    shown = "sent to <code>SLUSE</code>, and the patient id begins with <code>BICAM_</code>"
+    assert shown in listed
     assert name not in listed and str(markupsafe.escape(name)) in listed
 
     place = f"/rules/{rule['id']}"
@@ -91,8 +92,8 @@ async def test_a_rule_is_tried_and_applied_with_a_button(
     assert (await client.post(f"{place}/apply")).status_code == 422
     await api("PUT", f"/routing-rules/{rule['id']}", 200, body | {"enabled": True})
     page = (await client.get(place)).text
-    assert "<li>Study 1</li>" in page and "Apply to what is here" in page
-    assert f"Study 2: {markupsafe.escape(Objection.PARTICIPANT_PATTERN.in_words)}" in page
+    assert '<li><a href="/studies/1">Study 1</a></li>' in page and "Apply to what is here" in page
+    assert f"Study 2</a>: {markupsafe.escape(Objection.PARTICIPANT_PATTERN.in_words)}" in page
     for secret in ("BICAM_001", "BICAM_9"):
         assert secret not in page
     foreign = {"Sec-Fetch-Site": "cross-site"}

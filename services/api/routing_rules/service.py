@@ -21,6 +21,10 @@ _ABOUT_THE_RULE = frozenset(
     }
 )
 """Objections that would stand against every study: the rule itself can't work."""
+NAME_TAKEN = "Another rule has this name."
+NO_PROJECT = "There is no such project."
+TITLE_MISSING = "A rule needs a called or a calling AE title."
+PATTERN_MISSING = "A rule needs a pattern on the patient's id or name."
 
 
 async def every(session: AsyncSession, projects: list[int] | None) -> list[RoutingRuleRead]:
@@ -58,12 +62,33 @@ async def write(
     try:
         await session.flush()
     except IntegrityError:
-        raise taken("name", "Another rule has this name.") from None
+        raise taken("name", NAME_TAKEN) from None
     await audit(
         await session.connection(), Action.RULE_ENTERED, rule=row.id, project=row.project_id,
         enabled=row.enabled,
     )  # fmt: skip
     return _read(row, body.project)
+
+
+async def switch(session: AsyncSession, rule_id: int, *, on: bool) -> None:
+    """Switch a rule on or off, whatever else is changed in it; a problem when it can't work.
+
+    Off goes whatever the project has become since: what is wrong with a rule must not keep it on.
+    """
+    rule = await get(session, rule_id, lock=True)
+    if rule.enabled is on:
+        return
+    if on:
+        as_read = await read(session, rule_id)
+        values = as_read.model_dump(exclude={"id"}) | {"enabled": True}
+        await write(session, RoutingRuleWrite.model_validate(values), rule)
+        return
+    rule.enabled = False
+    session.add(rule)
+    await audit(
+        await session.connection(), Action.RULE_ENTERED, rule=rule.id, project=rule.project_id,
+        enabled=False,
+    )  # fmt: skip
 
 
 async def understood(
@@ -72,7 +97,7 @@ async def understood(
     """The rule that `body` describes, not entered; a problem when it can't work."""
     project = (await session.exec(select(Project).where(Project.code == body.project))).first()
     if project is None:
-        raise rule_broken("project", "There is no such project.")
+        raise rule_broken("project", NO_PROJECT)
     errors = _conditions_missing(body)
     against = refusals(project, "" if body.trusted else None, body.event, body.site)
     errors += field_errors([one for one in against if one.objection in _ABOUT_THE_RULE], project)
@@ -85,11 +110,9 @@ async def understood(
 def _conditions_missing(body: RoutingRuleWrite) -> list[FieldError]:
     errors = []
     if not (body.called_aet or body.calling_aet):
-        message = "A rule needs a called or a calling AE title."
-        errors.append(FieldError(field="called_aet", message=message))
+        errors.append(FieldError(field="called_aet", message=TITLE_MISSING))
     if not (body.patient_id_pattern or body.patient_name_pattern):
-        message = "A rule needs a pattern on the patient's id or name."
-        errors.append(FieldError(field="patient_id_pattern", message=message))
+        errors.append(FieldError(field="patient_id_pattern", message=PATTERN_MISSING))
     return errors
 
 

@@ -24,6 +24,13 @@ from shared.routing import (
 
 _study, _transfer = core(Study), core(Transfer)
 
+NOT_SENT_SO = "It was neither sent to the rule's called AE title nor by its calling one."
+NOT_THE_PATIENT = "Neither the patient's id nor the name matches a pattern of the rule."
+ON_THE_LIST = "The project's coupling list says whose it is, and goes first."
+GOES_FIRST = "The rule “%(name)s” goes first."
+TAKEN_OUT = "A person has taken it out of the project: transfer %(number)s is %(state)s."
+THERE_ALREADY = "It is in the project already: transfer %(number)s."
+
 _AT_ONCE = 100
 """Studies that one transaction looks at."""
 _AT_MOST = 2000
@@ -104,9 +111,9 @@ async def _try(
 def _missing(conditions: set[str]) -> list[str]:
     found = []
     if not conditions & TITLES:
-        found.append("It was neither sent to the rule's called AE title nor by its calling one.")
+        found.append(NOT_SENT_SO)
     if not conditions & PATTERNS:
-        found.append("Neither the patient's id nor the name matches a pattern of the rule.")
+        found.append(NOT_THE_PATIENT)
     return found
 
 
@@ -122,9 +129,9 @@ async def _against(
     mine = []
     for study_id, request in chosen.items():
         if request.way is Way.LIST:
-            found[study_id] = ["The project's coupling list says whose it is, and goes first."]
+            found[study_id] = [ON_THE_LIST]
         elif request.rule_id != rule.id:
-            found[study_id] = [f"The rule “{names[request.rule_id]}” goes first."]
+            found[study_id] = [GOES_FIRST % {"name": names[request.rule_id]}]
         else:
             mine.append(request)
     return found | await _ask_the_gate(connection, rule.project_id, mine, master_key)
@@ -141,9 +148,8 @@ async def _been_there(
     )
     return {
         study_id: [
-            f"A person has taken it out of the project: transfer {transfer_id} is {state}."
-            if state in ENDED
-            else f"It is in the project already: transfer {transfer_id}."
+            (TAKEN_OUT if state in ENDED else THERE_ALREADY)
+            % {"number": transfer_id, "state": state}
         ]
         for study_id, transfer_id, state in rows
     }

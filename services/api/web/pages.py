@@ -30,7 +30,8 @@ from services.api.web.profile.pages import BUTTONS as PROFILE_BUTTONS
 from services.api.web.profile.pages import PAGES as PROFILE_PAGES
 from services.api.web.projects.pages import BUTTONS as PROJECT_BUTTONS
 from services.api.web.projects.pages import PAGES as PROJECT_PAGES
-from services.api.web.rules import apply_rule, list_rules, show_rule
+from services.api.web.rules.pages import BUTTONS as RULE_BUTTONS
+from services.api.web.rules.pages import PAGES as RULE_PAGES
 from services.api.web.sign_in import (
     choose_look,
     create_first_account,
@@ -55,7 +56,7 @@ from services.api.web.transfers import (
 )
 
 _PAGES = (
-    ("/", overview), ("/live", live), ("/rules", list_rules), ("/rules/{rule_id}", show_rule),
+    ("/", overview), ("/live", live),
     ("/assign", show_unassigned), ("/assign/choose", choose_place),
     ("/assign/done", show_assigned), ("/assign/participants", suggest_participants),
     ("/studies", show_studies), ("/studies/{study_id}", show_study),
@@ -65,7 +66,7 @@ _PAGES = (
     ("/import/{import_id}/items", show_items),
     ("/sign-in", show_sign_in),
     ("/first-account", show_first_account), ("/sign-in/elsewhere", leave_to_sign_in),
-    ("/sign-in/done", come_back_signed_in), *PROJECT_PAGES, *PROFILE_PAGES,
+    ("/sign-in/done", come_back_signed_in), *PROJECT_PAGES, *PROFILE_PAGES, *RULE_PAGES,
     *ADMINISTRATION_PAGES,
 )  # fmt: skip
 _BUTTONS = (
@@ -80,10 +81,9 @@ _BUTTONS = (
     ("/import", enter_import), ("/import/{import_id}/finish", press_finish),
     ("/import/{import_id}/discard", press_discard),
     ("/import/{import_id}/accept", press_accept_import),
-    ("/rules/{rule_id}/apply", apply_rule),
     ("/sign-in", sign_in), ("/sign-out", sign_out),
     ("/first-account", create_first_account), ("/look", choose_look),
-    *PROJECT_BUTTONS, *PROFILE_BUTTONS, *ADMINISTRATION_BUTTONS,
+    *PROJECT_BUTTONS, *PROFILE_BUTTONS, *RULE_BUTTONS, *ADMINISTRATION_BUTTONS,
 )  # fmt: skip
 
 

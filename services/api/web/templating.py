@@ -12,6 +12,8 @@ from jinja2.runtime import Context
 
 from services.api.rights.person import Person
 from services.api.web.languages import LANGUAGES, install, language_of, texts
+from services.api.web.rules.conditions import conditions_of
+from services.api.web.rules.reasons import reason_in
 from shared.people import Right
 
 HERE = Path(__file__).parent
@@ -83,10 +85,18 @@ def _choices(context: Context, words: Mapping[Any, str]) -> list[tuple[str, str]
     return [(one.value, texts(language).gettext(text)) for one, text in words.items()]
 
 
+@pass_context
+def _reason(context: Context, text: str) -> str:
+    """Why a routing rule leaves a study."""
+    return reason_in(context.get("language", "en"), text)
+
+
 templates.env.filters["local_time"] = _local_time
 templates.env.filters["dicom_date"] = _dicom_date
 templates.env.filters["person_name"] = _person_name
 templates.env.filters["size"] = _size
 templates.env.filters["year_month"] = lambda day: f"{day:%Y-%m}"
 templates.env.filters["choices"] = _choices
+templates.env.filters["conditions"] = conditions_of
+templates.env.filters["reason"] = _reason
 templates.env.filters["pairs"] = lambda texts: [(one, one) for one in texts]

@@ -3,6 +3,7 @@
 from services.api.accounts import signing_in
 from services.api.refusals import service as refusals
 from services.api.web.profile.words import NO_ELEMENT, from_profiles
+from services.api.web.rules import texts as rules
 from shared.admission import CONFIRMABLE, Objection, Way
 from shared.errors import Reason
 from shared.importing import Kind, Why
@@ -135,6 +136,7 @@ def from_elsewhere() -> set[str]:
         *ITEMS.values(),
         *(why.in_words for why in Why),
         *refusals.WORDS,
+        *rules.WORDS,
         signing_in.WRONG,
         signing_in.BARRED,
         signing_in.AWAY,

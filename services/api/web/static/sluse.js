@@ -52,3 +52,8 @@ document.addEventListener("click", (event) => {
   field.dispatchEvent(new Event("input", { bubbles: true }));
   field.focus();
 });
+
+// What is only for pages without a script.
+document.addEventListener("htmx:load", (event) => {
+  for (const part of event.detail.elt.querySelectorAll("[data-scriptless]")) part.hidden = true;
+});
