@@ -2,6 +2,7 @@
 
 from services.api.accounts import signing_in
 from services.api.refusals import service as refusals
+from services.api.rights.needs import Where
 from shared.admission import CONFIRMABLE, Objection, Way
 from shared.errors import Reason
 from shared.importing import Kind, Why
@@ -102,6 +103,8 @@ RIGHTS = {
     Right.ADMINISTER: "administer Sluse",
 }
 
+_OF_THINGS = (Where.PROJECT, Where.TRANSFER, Where.RECALL, Where.RULE, Where.IMPORT)
+_OF_STARLETTE = ("Not Found", "Method Not Allowed", "There was an error parsing the body")
 CAN_BE_CONFIRMED = frozenset(one.in_words for one in CONFIRMABLE)
 """Complaints about which a person may know better."""
 
@@ -126,6 +129,8 @@ def from_elsewhere() -> set[str]:
         *ITEMS.values(),
         *(why.in_words for why in Why),
         *refusals.WORDS,
+        *(f"There is no such {where.value.split(' ')[-1]}." for where in _OF_THINGS),
+        *_OF_STARLETTE,
         signing_in.WRONG,
         signing_in.BARRED,
         signing_in.AWAY,
