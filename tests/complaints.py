@@ -268,8 +268,11 @@ class Finder:
         assert isinstance(node, ast.Call)
         if isinstance(node.func, ast.Attribute) and node.func.attr == "get":
             return self._any_of(module, (node.func.value, *node.args[1:]), scope)
-        if ast.unparse(node.func) == "str" and self._is_caught(module, node.args[0], scope):
-            return set()
+        if ast.unparse(node.func) == "str":
+            if self._is_caught(module, node.args[0], scope):
+                return set()
+            if isinstance(node.args[0], ast.BinOp):
+                return self.sentences(module, node.args[0], scope)
         name = module.known_as.get(ast.unparse(node.func), "")
         home, _, name = name.rpartition(".")
         function = self.modules[home].functions.get(name) if home in self.modules else None

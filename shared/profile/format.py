@@ -252,5 +252,5 @@ def _of_field(error: Any, place: list[str | int]) -> str:
     values = {"field": ".".join(map(str, place)), "input": error["input"]} | error.get("ctx", {})
     if "expected" in values:
         values["expected"] = values["expected"].replace(" or ", ", ")
-    words: str = _WORDS.get(error["type"], _OTHERWISE)
-    return words % values
+    words = _WORDS.get(error["type"], _OTHERWISE)
+    return str(words % values)

@@ -13,11 +13,9 @@ _PROGRAMS = ("/api/", "/dicom-web", "/healthz", "/readyz", "/metrics", "/openapi
 
 def show_problem(request: Request, problem: Problem) -> Response | None:
     """The page of a problem; None where a program asks, or a part of a page."""
-    if FORM_HEADER in request.headers:
-        return answer(_in_words(request, problem))
     accepts = request.headers.get("accept", "")
     if request.url.path.startswith(_PROGRAMS) or "text/html" not in accepts:
-        return None
+        return answer(_in_words(request, problem)) if FORM_HEADER in request.headers else None
     if "hx-request" in request.headers:
         return None
     return templates.TemplateResponse(
