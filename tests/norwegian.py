@@ -13,7 +13,7 @@ from tests.unit.test_languages import in_templates
 
 # Words that Norwegian does not have, and without which there is hardly a sentence in English.
 _ENGLISH = re.compile(
-    r"\b(the|is|are|was|were|this|that|these|it|not|of|and|with|your|you|may|must|can|can't|should|"
+    r"\b(the|is|are|was|were|this|that|these|not|of|and|with|your|you|may|must|can|can't|should|"
     r"there|here|give|least|most|no|yes|none|choose|please|has|have|what|who|where|from)\b",
     re.IGNORECASE,
 )

@@ -28,13 +28,13 @@ async def test_a_refused_project_says_why(site: Site) -> None:
     await speaks(page, "project-new")
     await page.fill("#f-code", "AAA")
     await page.fill("#f-participant_pattern", "X_{site:2}_{n:3}")
-    await page.click("main form button[type=submit] >> nth=-1")
+    await page.click("main .buttons button")
     await expect(page.locator(".complaint")).to_contain_text("Det finnes allerede")
     await expect(page.locator("#w-code")).to_contain_text("Et annet prosjekt har denne koden.")
     await speaks(page, "project-taken")
     await page.fill("#f-code", "x")
     await page.fill("#f-participant_pattern", "X_{site:2}_{n")
-    await page.click("main form button[type=submit] >> nth=-1")
+    await page.click("main .buttons button")
     await expect(page.locator(".complaint")).to_contain_text("Noe må rettes først.")
     await expect(page.locator("#w-code")).to_contain_text("Bruk 3 til 16 store bokstaver")
     await expect(page.locator("#w-participant_pattern")).to_contain_text("En mal")
@@ -42,7 +42,7 @@ async def test_a_refused_project_says_why(site: Site) -> None:
     await page.goto("/projects/AAA/edit")
     await page.fill("#f-participant_pattern", "X_{site:2}_{n:3}")
     await page.fill("#f-sites", "Oslo\nBergen <b>")
-    await page.click("main form button[type=submit] >> nth=-1")
+    await page.click("main .buttons button")
     # What people have entered stands in the sentence as they wrote it.
     await expect(page.locator("#w-sites")).to_contain_text(": oppgi en kode på 2 bokstaver")
     await speaks(page, "project-site-codes")
@@ -72,7 +72,7 @@ async def test_people_and_passwords_are_refused_in_norwegian(site: Site) -> None
     await expect(page.locator(".complaint")).to_contain_text("passer ikke sammen")
     await speaks(page, "sign-in-refused")
     page = await site.open("root", "/account", NB)
-    await page.click("summary >> nth=0")
+    await page.click("summary:text('Endre passordet')")
     await page.evaluate("document.querySelectorAll('form').forEach(one => one.noValidate = true)")
     await page.fill("#f-old", "wrong")
     for name in ("#f-new", "#f-again"):
@@ -94,7 +94,7 @@ async def test_people_and_passwords_are_refused_in_norwegian(site: Site) -> None
 async def test_the_remarks_of_an_import_and_its_refusal(site: Site, tmp_path: Path) -> None:
     images = list(Maker(1, size=16).ct(2).instances)
     images[1].PatientID = "another"
-    files = cd(tmp_path, images, **{"rubbish": b"no DICOM"})
+    files = cd(tmp_path, images, rubbish=b"no DICOM")
     files.pop(next(one for one in files if one.upper().endswith(("000001", "00001", "IM1"))), None)
     client = await site.signed_in("data-entry")
     up = Uploader(client)
@@ -165,11 +165,12 @@ PAGES = {
     "data-manager": (
         "/", "/assign", "/assign/choose?study=2", "/studies", "/studies/1", "/transfers",
         "/transfers/1", "/transfers/1/images", "/import", "/import/1", "/projects", "/projects/AAA",
-        "/projects/AAA/members", "/projects/AAA/coupling-list", "/rules", "/account",
+        "/projects/AAA/members", "/projects/AAA/coupling-list", "/rules", "/rules/1",
+        "/account",
     ),
     "owner": ("/projects/AAA/edit", "/projects/AAA/members", "/projects/AAA/process-again"),
     "root": (
-        "/projects", "/projects/new", "/rules", "/rules/1", "/administration",
+        "/projects", "/projects/new", "/administration",
         "/administration/people", "/administration/people/2", "/administration/destinations",
         "/administration/destinations/new", "/administration/destinations/1",
         "/administration/senders", "/administration/quarantine", "/administration/dead-letters",

@@ -120,10 +120,10 @@ def test_a_template_says_enough_to_be_known_by(template: str) -> None:
 def test_values_stay_as_people_wrote_them() -> None:
     # All of them are sentences or words that the catalogue has.
     assert translated("nb", "The project has no site patient.") == (
-        "Prosjektet har ikke studiestedet patient."
+        "Prosjektet har ikke senteret patient."
     )
     assert translated("nb", "The project has no site This is missing..") == (
-        "Prosjektet har ikke studiestedet This is missing.."
+        "Prosjektet har ikke senteret This is missing.."
     )
 
 
