@@ -165,8 +165,7 @@ PAGES = {
     "data-manager": (
         "/", "/assign", "/assign/choose?study=2", "/studies", "/studies/1", "/transfers",
         "/transfers/1", "/transfers/1/images", "/import", "/import/1", "/projects", "/projects/AAA",
-        "/projects/AAA/members", "/projects/AAA/coupling-list", "/rules", "/rules/1",
-        "/account",
+        "/projects/AAA/members", "/projects/AAA/coupling-list", "/rules", "/account",
     ),
     "owner": ("/projects/AAA/edit", "/projects/AAA/members", "/projects/AAA/process-again"),
     "root": (
