@@ -45,7 +45,7 @@ class Operations:
 '''
 _CODEGEN = (
     "--input-file-type", "openapi", "--output-model-type", "pydantic_v2.BaseModel",
-    "--target-python-version", "3.11", "--use-standard-collections", "--use-union-operator",
+    "--base-class", "sluse_client.versions.Model", "--target-python-version", "3.11", "--use-standard-collections", "--use-union-operator",
     "--use-annotated", "--use-specialized-enum", "--use-schema-description",
     "--use-field-description", "--use-single-line-docstring", "--disable-future-imports",
     "--capitalise-enum-members", "--set-default-enum-member", "--strict-nullable",
@@ -139,6 +139,8 @@ def _method(name: str, verb: str, path: str, operation: dict[str, Any]) -> str:
     places = [one for one in operation.get("parameters", []) if one["in"] == "path"]
     queries = [one for one in operation.get("parameters", []) if one["in"] == "query"]
     queries.sort(key=lambda one: not one["required"])
+    # The key of a POST is the transport's own.
+    is_versioned = any(one["name"] == "if-match" for one in operation.get("parameters", []))
     signature = ["self"] + [f"{p['name']}: {_annotation(p['schema'])}" for p in places]
     keywords = [f"{q['name']}: {_annotation(q['schema'])}{_default(q)}" for q in queries]
     passed = []
@@ -150,6 +152,9 @@ def _method(name: str, verb: str, path: str, operation: dict[str, Any]) -> str:
         signature.append("content: bytes")
         keywords.insert(0, "content_type: str")
         passed.append("content=content, content_type=content_type")
+    if is_versioned:
+        keywords.append("if_match: str | None = None")
+        passed.append("if_match=if_match")
     if queries:
         passed.append("query={" + ", ".join(f'"{q["name"]}": {q["name"]}' for q in queries) + "}")
     signature += ["*", *keywords] if keywords else []

@@ -5,10 +5,12 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, ConfigDict
+
+from sluse_client.versions import Model
 
 
-class Applied(BaseModel):
+class Applied(Model):
     """What became of the studies that a rule was applied to."""
 
     taken: int
@@ -17,7 +19,7 @@ class Applied(BaseModel):
     """Studies that match, and that the project did not take: the dry run says why, and so does each study's `routing_note`."""
 
 
-class Arrivals(BaseModel):
+class Arrivals(Model):
     """What arrived, whether assigned or not."""
 
     studies: int
@@ -30,7 +32,7 @@ class Arrivals(BaseModel):
     """Files that could not be catalogued, held for a person."""
 
 
-class Assigned(BaseModel):
+class Assigned(Model):
     """Where a study is in the project already."""
 
     transfer_id: int
@@ -52,7 +54,7 @@ class CalendarBy(StrEnum):
     STUDIED = "studied"
 
 
-class CalendarDay(BaseModel):
+class CalendarDay(Model):
     """A day of the calendar."""
 
     day: date
@@ -83,7 +85,7 @@ class Code(StrEnum):
     REPEATED = "repeated"
 
 
-class Counts(BaseModel):
+class Counts(Model):
     """Instances of one transfer, or of several, by where they are."""
 
     delivered: int = 0
@@ -98,21 +100,14 @@ class Counts(BaseModel):
     """All of them: delivered + held + failed + in flight."""
 
 
-class DeadLetterRead(BaseModel):
-    """A message that nobody could handle."""
+class DeadLetterState(StrEnum):
+    """
+    What people have made of a message that nobody could handle; only an open one moves.
+    """
 
-    id: int
-    """Its number here."""
-    queue: str
-    """The queue it was taken from."""
-    reason: str
-    """Why nobody could handle it, in words."""
-    detail: str
-    """Technical detail."""
-    body: str
-    """The message as it was."""
-    died_at: AwareDatetime
-    """When it was given up."""
+    OPEN = "open"
+    RETRIED = "retried"
+    DISCARDED = "discarded"
 
 
 class Deletion(StrEnum):
@@ -139,7 +134,17 @@ class DeliveryState(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-class Echo(BaseModel):
+class Discard(Model):
+    """Why a message is not needed."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    reason: str
+    """In words; no patient data."""
+
+
+class Echo(Model):
     """What came of trying a destination."""
 
     answers: bool
@@ -150,7 +155,7 @@ class Echo(BaseModel):
     """How long it took."""
 
 
-class Estimate(BaseModel):
+class Estimate(Model):
     """What processing all studies of a project again takes."""
 
     studies: int
@@ -163,7 +168,7 @@ class Estimate(BaseModel):
     """How long it takes at the pace of the latest deliveries; null where nothing has been delivered."""
 
 
-class FieldError(BaseModel):
+class FieldError(Model):
     """What is wrong with one field."""
 
     field: str
@@ -172,7 +177,7 @@ class FieldError(BaseModel):
     """What is wrong with it."""
 
 
-class FileCreate(BaseModel):
+class FileCreate(Model):
     """A file that is going to be sent."""
 
     model_config = ConfigDict(
@@ -184,7 +189,7 @@ class FileCreate(BaseModel):
     """Bytes."""
 
 
-class FileRead(BaseModel):
+class FileRead(Model):
     """A file of an import."""
 
     id: int
@@ -197,7 +202,7 @@ class FileRead(BaseModel):
     """Bytes that are here: the next piece starts there."""
 
 
-class FilesCreate(BaseModel):
+class FilesCreate(Model):
     """Files that are going to be sent."""
 
     model_config = ConfigDict(
@@ -207,7 +212,7 @@ class FilesCreate(BaseModel):
     """The files."""
 
 
-class FilesRead(BaseModel):
+class FilesRead(Model):
     """Files of an import, in the order in which they were named."""
 
     files: list[FileRead]
@@ -216,7 +221,7 @@ class FilesRead(BaseModel):
     """Longest piece that one PATCH may bring, bytes."""
 
 
-class FoundCounts(BaseModel):
+class FoundCounts(Model):
     """What was found in the files that were read so far."""
 
     images: int = 0
@@ -235,7 +240,7 @@ class FoundCounts(BaseModel):
     """ZIPs, or files in them, that are not opened."""
 
 
-class GroupRoleRead(BaseModel):
+class GroupRoleRead(Model):
     """What the members of a group in the directory may do."""
 
     id: int
@@ -248,7 +253,7 @@ class GroupRoleRead(BaseModel):
     """A role in the project, or `operator` or `administrator` of the system."""
 
 
-class ImportAccept(BaseModel):
+class ImportAccept(Model):
     """What is to be taken, and for whom. What is left out stays as the import has it."""
 
     model_config = ConfigDict(
@@ -266,7 +271,7 @@ class ImportAccept(BaseModel):
     """You have seen that the patient is another participant in the project already, or that the participant is another patient, and it is right all the same."""
 
 
-class ImportCreate(BaseModel):
+class ImportCreate(Model):
     """An import to begin. What is not known yet can be said when it is accepted."""
 
     model_config = ConfigDict(
@@ -322,7 +327,7 @@ class Language(StrEnum):
     NB = "nb"
 
 
-class Outcome(BaseModel):
+class Outcome(Model):
     """What became of an accepted study."""
 
     study_instance_uid: str
@@ -335,7 +340,7 @@ class Outcome(BaseModel):
     """Why it was not assigned, in words: assign it by hand (`POST /transfers`)."""
 
 
-class OwnChange(BaseModel):
+class OwnChange(Model):
     """What people change of their own account."""
 
     model_config = ConfigDict(
@@ -347,7 +352,7 @@ class OwnChange(BaseModel):
     """Of the pages that are shown."""
 
 
-class OwnPassword(BaseModel):
+class OwnPassword(Model):
     """A new password of one's own."""
 
     model_config = ConfigDict(
@@ -359,7 +364,7 @@ class OwnPassword(BaseModel):
     """The new one."""
 
 
-class Pace(BaseModel):
+class Pace(Model):
     """How fast the pipeline works, and what it has to work with."""
 
     received_per_minute: float
@@ -374,21 +379,28 @@ class Pace(BaseModel):
     """The whole of it, bytes."""
 
 
-class PageDeadLetterRead(BaseModel):
-    items: list[DeadLetterRead]
-    """The rows."""
-    next: int | None
-    """Pass as `after` for the next page; null on the last."""
-
-
-class PageFileRead(BaseModel):
+class PageFileRead(Model):
     items: list[FileRead]
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
 
 
-class PeerRead(BaseModel):
+class Part(StrEnum):
+    """
+    What is looked at.
+    """
+
+    DATABASE = "database"
+    BROKER = "broker"
+    DISK = "disk"
+    DEAD_LETTERS = "dead-letters"
+    QUARANTINE = "quarantine"
+    TRANSFERS = "transfers"
+    DELETIONS = "deletions"
+
+
+class PeerRead(Model):
     """A sender."""
 
     id: int
@@ -409,7 +421,7 @@ class PeerRead(BaseModel):
     """Whether it is let in by this entry."""
 
 
-class PeerWrite(BaseModel):
+class PeerWrite(Model):
     """A sender, as it is entered."""
 
     model_config = ConfigDict(
@@ -433,7 +445,7 @@ class PeerWrite(BaseModel):
     """Whether it is let in by this entry."""
 
 
-class Problem(BaseModel):
+class Problem(Model):
     """The body of every error answer."""
 
     title: str
@@ -442,6 +454,27 @@ class Problem(BaseModel):
     """The HTTP status."""
     errors: list[FieldError] | None = None
     """The fields at fault."""
+
+
+class ProjectReport(Model):
+    """What was taken into a project in a time, and where it is now."""
+
+    project: str
+    """The project's code."""
+    title: str
+    """What it is called."""
+    rek_number: str
+    """Its approval."""
+    participants: int
+    """Participants with a transfer in that time."""
+    transfers: dict[str, int]
+    """Transfers requested in that time, by the state that they are in now."""
+    instances: Counts
+    """Their instances, by where they are now (law 2)."""
+    first_requested_at: AwareDatetime | None
+    """The first of them; null for none."""
+    last_requested_at: AwareDatetime | None
+    """The last of them."""
 
 
 class ProjectState(StrEnum):
@@ -463,7 +496,7 @@ class Protocol(StrEnum):
     DICOMWEB = "dicomweb"
 
 
-class QuarantineRead(BaseModel):
+class QuarantineRead(Model):
     """A file that arrived and could not be catalogued."""
 
     id: int
@@ -486,6 +519,40 @@ class QuarantineRead(BaseModel):
     """When it arrived."""
 
 
+class Reason(StrEnum):
+    """
+    Why something waits, is held or has failed. The value is stored; `in_words` is shown.
+    """
+
+    DATABASE_AWAY = "database-away"
+    BUS_AWAY = "bus-away"
+    DISK_FULL = "disk-full"
+    DISK_TROUBLE = "disk-trouble"
+    SPOOL_FILE_MISSING = "spool-file-missing"
+    DESTINATION_AWAY = "destination-away"
+    DESTINATION_BUSY = "destination-busy"
+    DESTINATION_CLOSED = "destination-closed"
+    DESTINATION_DENIED = "destination-denied"
+    COMMITMENT_PENDING = "commitment-pending"
+    UNEXPECTED = "unexpected"
+    NOT_DICOM = "not-dicom"
+    TRUNCATED = "truncated"
+    MISSING_UID = "missing-uid"
+    ILLEGAL_UID = "illegal-uid"
+    UNREADABLE = "unreadable"
+    OTHER_PATIENT = "other-patient"
+    NOT_DEIDENTIFIABLE = "not-deidentifiable"
+    ENGINE_CRASHED = "engine-crashed"
+    NO_DESTINATION = "no-destination"
+    SYNTAX_REFUSED = "syntax-refused"
+    DESTINATION_REFUSED = "destination-refused"
+    MISSING_THERE = "missing-there"
+    NOT_VERIFIABLE = "not-verifiable"
+    UNKNOWN_EVENT = "unknown-event"
+    DELIVERY_LIMIT = "delivery-limit"
+    GAVE_UP = "gave-up"
+
+
 class RecallState(StrEnum):
     """
     How far the deletion of a recalled release is at its destination.
@@ -496,7 +563,7 @@ class RecallState(StrEnum):
     DONE = "done"
 
 
-class RecalledInstance(BaseModel):
+class RecalledInstance(Model):
     """An image of a recalled release."""
 
     id: int
@@ -505,7 +572,7 @@ class RecalledInstance(BaseModel):
     """The SOPInstanceUID to delete."""
 
 
-class RefusalRead(BaseModel):
+class RefusalRead(Model):
     """Associations of one kind that were rejected."""
 
     id: int
@@ -530,7 +597,7 @@ class RefusalRead(BaseModel):
     """When it happened last."""
 
 
-class Remark(BaseModel):
+class Remark(Model):
     """Something that a person should know before they accept."""
 
     code: Code
@@ -539,14 +606,14 @@ class Remark(BaseModel):
     """For people."""
 
 
-class Removed(BaseModel):
+class Removed(Model):
     """What was removed."""
 
     removed: int
     """How many rows."""
 
 
-class Resend(BaseModel):
+class Resend(Model):
     """Studies that the research PACS is to be sent again."""
 
     model_config = ConfigDict(
@@ -556,7 +623,7 @@ class Resend(BaseModel):
     """The studies."""
 
 
-class Resent(BaseModel):
+class Resent(Model):
     """What is sent again."""
 
     transfers: list[int]
@@ -591,7 +658,7 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
-class RoutingRuleRead(BaseModel):
+class RoutingRuleRead(Model):
     """A rule."""
 
     id: int
@@ -620,7 +687,7 @@ class RoutingRuleRead(BaseModel):
     """One of the project's sites."""
 
 
-class RoutingRuleWrite(BaseModel):
+class RoutingRuleWrite(Model):
     """
     A rule, as it is entered: (called *or* calling AE title) *and* (PatientID *or* PatientName).
 
@@ -654,7 +721,7 @@ class RoutingRuleWrite(BaseModel):
     """One of the project's sites."""
 
 
-class RowRemark(BaseModel):
+class RowRemark(Model):
     """What is wrong with a row, or odd about it."""
 
     row: int
@@ -675,7 +742,7 @@ class Scheme(StrEnum):
     LEGACY_HEX = "legacy-hex"
 
 
-class SeriesProgress(BaseModel):
+class SeriesProgress(Model):
     """How far a series of a transfer is."""
 
     series_id: int
@@ -692,7 +759,7 @@ class SeriesProgress(BaseModel):
     """Its instances by where they are."""
 
 
-class SeriesRead(BaseModel):
+class SeriesRead(Model):
     """A series as received, with what its first image says of it. Not for logs."""
 
     id: int
@@ -727,7 +794,7 @@ class Source(StrEnum):
     OIDC = "oidc"
 
 
-class StudyFound(BaseModel):
+class StudyFound(Model):
     """A study that was found."""
 
     study_instance_uid: str
@@ -766,7 +833,7 @@ class StudyFound(BaseModel):
     """What is odd about it."""
 
 
-class StudyRead(BaseModel):
+class StudyRead(Model):
     """A study as received, with what identifies it. Not for logs."""
 
     id: int
@@ -807,7 +874,7 @@ class StudyRead(BaseModel):
     """When everything seemed to be there; null while more may come."""
 
 
-class StudyRefusal(BaseModel):
+class StudyRefusal(Model):
     """A study that is on the list, and that the gate refused."""
 
     study_id: int
@@ -816,7 +883,7 @@ class StudyRefusal(BaseModel):
     """In words."""
 
 
-class StudySearch(BaseModel):
+class StudySearch(Model):
     """What identifies the studies that are looked for."""
 
     model_config = ConfigDict(
@@ -836,7 +903,7 @@ class SystemRole(StrEnum):
     ADMINISTRATOR = "administrator"
 
 
-class TokenCreate(BaseModel):
+class TokenCreate(Model):
     """What another system is to show in one's place."""
 
     model_config = ConfigDict(
@@ -852,7 +919,7 @@ class TokenCreate(BaseModel):
     """How long it is valid."""
 
 
-class TokenMade(BaseModel):
+class TokenMade(Model):
     """A new token, and its secret."""
 
     id: int
@@ -875,7 +942,7 @@ class TokenMade(BaseModel):
     """Send it as `Authorization: Bearer …`. It is shown this once, and kept nowhere."""
 
 
-class TokenRead(BaseModel):
+class TokenRead(Model):
     """A token, without its secret."""
 
     id: int
@@ -896,7 +963,7 @@ class TokenRead(BaseModel):
     """When it was used last, to the minute."""
 
 
-class TransferCorrection(BaseModel):
+class TransferCorrection(Model):
     """
     What is right instead; what is left out stays as it is.
 
@@ -918,7 +985,7 @@ class TransferCorrection(BaseModel):
     """You have seen that the patient is another participant in the project already, or that the participant is another patient, and it is right all the same."""
 
 
-class TransferCreate(BaseModel):
+class TransferCreate(Model):
     """A request to take a study into a project."""
 
     model_config = ConfigDict(
@@ -966,7 +1033,7 @@ class TransferSyntax(StrEnum):
     FIELD_1_2_840_10008_1_2_5 = "1.2.840.10008.1.2.5"
 
 
-class Tried(BaseModel):
+class Tried(Model):
     """What a rule would do with a study that is here, and why."""
 
     study_id: int
@@ -979,7 +1046,7 @@ class Tried(BaseModel):
     """Why it would not be taken; empty where it would."""
 
 
-class Trouble(BaseModel):
+class Trouble(Model):
     """Why some instances are held, have failed, or wait."""
 
     state: DeliveryState
@@ -992,7 +1059,7 @@ class Trouble(BaseModel):
     """How many instances it is about."""
 
 
-class Unrouted(BaseModel):
+class Unrouted(Model):
     """Why routing rules that matched did not take some studies."""
 
     reason: str
@@ -1044,7 +1111,7 @@ class WebhookEvent(StrEnum):
     STUDY_SETTLED = "study.settled"
 
 
-class WebhookMade(BaseModel):
+class WebhookMade(Model):
     """A new webhook, and its secret."""
 
     id: int
@@ -1069,7 +1136,7 @@ class WebhookMade(BaseModel):
     """What the signatures are made with (docs/rest.md). It is shown this once."""
 
 
-class WebhookRead(BaseModel):
+class WebhookRead(Model):
     """A webhook, without its secret."""
 
     id: int
@@ -1102,7 +1169,7 @@ class ComparisonsKind(StrEnum):
     TOO_MANY = "too-many"
 
 
-class ImportsProgress(BaseModel):
+class ImportsProgress(Model):
     """How far the upload and the reading are."""
 
     files: int = 0
@@ -1117,7 +1184,7 @@ class ImportsProgress(BaseModel):
     """Bytes that are here."""
 
 
-class ParticipantsProgress(BaseModel):
+class ParticipantsProgress(Model):
     """How far a project is."""
 
     participants: int
@@ -1138,7 +1205,7 @@ class CouplingsKind(StrEnum):
     PATIENT = "patient"
 
 
-class AccountChange(BaseModel):
+class AccountChange(Model):
     """What is to be changed of an account; the rest stays."""
 
     model_config = ConfigDict(
@@ -1156,7 +1223,7 @@ class AccountChange(BaseModel):
     """False signs the person out, and stops their tokens."""
 
 
-class AccountCreate(BaseModel):
+class AccountCreate(Model):
     """A person who is to sign in."""
 
     model_config = ConfigDict(
@@ -1176,7 +1243,7 @@ class AccountCreate(BaseModel):
     """Whether the person may sign in."""
 
 
-class AccountRead(BaseModel):
+class AccountRead(Model):
     """A person who signs in."""
 
     id: int
@@ -1199,7 +1266,45 @@ class AccountRead(BaseModel):
     """When the person signed in last."""
 
 
-class DeliveryRead(BaseModel):
+class Check(Model):
+    """How one part is."""
+
+    part: Part
+    """What was looked at."""
+    ok: bool
+    """Whether nobody needs to do anything."""
+    detail: str
+    """In words."""
+
+
+class DeadLetterRead(Model):
+    """A message that nobody could handle."""
+
+    id: int
+    """Its number here."""
+    queue: str
+    """The queue it was taken from."""
+    reason: str
+    """Why nobody could handle it, in words."""
+    detail: str
+    """Technical detail."""
+    body: str
+    """The message as it was."""
+    died_at: AwareDatetime
+    """When it was given up."""
+    transfer_id: int | None
+    """The transfer it is about; null for none, or where it can't be read."""
+    state: DeadLetterState
+    """`open`: nobody has decided. `retried`: it was sent again. `discarded`: somebody said why it is not needed."""
+    settled_at: AwareDatetime | None
+    """When that was."""
+    settled_by: str
+    """Who that was."""
+    settled_why: str
+    """Why it was discarded."""
+
+
+class DeliveryRead(Model):
     """One instance of a transfer."""
 
     id: int
@@ -1224,7 +1329,7 @@ class DeliveryRead(BaseModel):
     """When its state changed last."""
 
 
-class DestinationRead(BaseModel):
+class DestinationRead(Model):
     """A research PACS."""
 
     id: int
@@ -1263,7 +1368,7 @@ class DestinationRead(BaseModel):
     """How Sluse makes sure that everything is there before a transfer is complete. `query`: it asks what is there (C-FIND, QIDO-RS). `commitment`: it asks that everything be kept (storage commitment), and what is there where that is not answered; for `dimse`. `none`: the word of the research PACS, given for each image, is enough."""
 
 
-class DestinationWrite(BaseModel):
+class DestinationWrite(Model):
     """A research PACS, as it is entered."""
 
     model_config = ConfigDict(
@@ -1303,7 +1408,7 @@ class DestinationWrite(BaseModel):
     """How Sluse makes sure that everything is there before a transfer is complete. `query`: it asks what is there (C-FIND, QIDO-RS). `commitment`: it asks that everything be kept (storage commitment), and what is there where that is not answered; for `dimse`. `none`: the word of the research PACS, given for each image, is enough."""
 
 
-class Difference(BaseModel):
+class Difference(Model):
     """A study of which the research PACS holds something else than was delivered."""
 
     study_id: int
@@ -1320,7 +1425,7 @@ class Difference(BaseModel):
     """Instances that the research PACS says it holds."""
 
 
-class EntryRead(BaseModel):
+class EntryRead(Model):
     """A row of the list."""
 
     id: int
@@ -1339,7 +1444,30 @@ class EntryRead(BaseModel):
     """When it was uploaded."""
 
 
-class GroupRoleCreate(BaseModel):
+class FindingRead(Model):
+    """Why an image was held for a person."""
+
+    id: int
+    """Its number here."""
+    project: str
+    """The project that the image was on its way to."""
+    transfer_id: int
+    """The transfer."""
+    delivery_id: int
+    """The image: `id` of the transfer's deliveries."""
+    kind: Reason
+    """What was found."""
+    reason: str
+    """The same in words."""
+    detail: str
+    """Technical detail."""
+    found_at: AwareDatetime
+    """When it was found."""
+    is_open: bool
+    """The image is held for it still."""
+
+
+class GroupRoleCreate(Model):
     """What the members of a group in the directory may do."""
 
     model_config = ConfigDict(
@@ -1353,7 +1481,20 @@ class GroupRoleCreate(BaseModel):
     """A role in the project, or `operator` or `administrator` of the system."""
 
 
-class ImportRead(BaseModel):
+class Health(Model):
+    """How Sluse is."""
+
+    ok: bool
+    """Whether all parts are well."""
+    version: str
+    """Of Sluse."""
+    ae_title: str
+    """What Sluse calls itself."""
+    checks: list[Check]
+    """The parts, each for itself."""
+
+
+class ImportRead(Model):
     """An import and how far it is."""
 
     id: int
@@ -1386,7 +1527,7 @@ class ImportRead(BaseModel):
     """When its state changed last."""
 
 
-class ItemRead(BaseModel):
+class ItemRead(Model):
     """Something that was found."""
 
     id: int
@@ -1401,7 +1542,7 @@ class ItemRead(BaseModel):
     """Bytes."""
 
 
-class LastTransfer(BaseModel):
+class LastTransfer(Model):
     """The last transfer that was asked for of a participant's studies."""
 
     id: int
@@ -1414,7 +1555,7 @@ class LastTransfer(BaseModel):
     """When it was requested."""
 
 
-class MemberRead(BaseModel):
+class MemberRead(Model):
     """Somebody who works in a project."""
 
     username: str
@@ -1427,7 +1568,7 @@ class MemberRead(BaseModel):
     """Given by a group of the directory."""
 
 
-class MemberWrite(BaseModel):
+class MemberWrite(Model):
     """What a person is to be in a project."""
 
     model_config = ConfigDict(
@@ -1437,7 +1578,7 @@ class MemberWrite(BaseModel):
     """`owner`: everything in the project. `data-manager`: sees who the participants are, assigns, corrects, exports. `data-entry`: assigns. `viewer`: sees pseudonyms only."""
 
 
-class Own(BaseModel):
+class Own(Model):
     """Who one is here, and what one may do."""
 
     username: str | None
@@ -1452,77 +1593,91 @@ class Own(BaseModel):
     """In single projects."""
 
 
-class PageDeliveryRead(BaseModel):
+class PageDeadLetterRead(Model):
+    items: list[DeadLetterRead]
+    """The rows."""
+    next: int | None
+    """Pass as `after` for the next page; null on the last."""
+
+
+class PageDeliveryRead(Model):
     items: list[DeliveryRead]
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
 
 
-class PageEntryRead(BaseModel):
+class PageEntryRead(Model):
     items: list[EntryRead]
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
 
 
-class PageImportRead(BaseModel):
+class PageFindingRead(Model):
+    items: list[FindingRead]
+    """The rows."""
+    next: int | None
+    """Pass as `after` for the next page; null on the last."""
+
+
+class PageImportRead(Model):
     items: list[ImportRead]
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
 
 
-class PageItemRead(BaseModel):
+class PageItemRead(Model):
     items: list[ItemRead]
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
 
 
-class PageQuarantineRead(BaseModel):
+class PageQuarantineRead(Model):
     items: list[QuarantineRead]
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
 
 
-class PageRecalledInstance(BaseModel):
+class PageRecalledInstance(Model):
     items: list[RecalledInstance]
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
 
 
-class PageRefusalRead(BaseModel):
+class PageRefusalRead(Model):
     items: list[RefusalRead]
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
 
 
-class PageSeriesRead(BaseModel):
+class PageSeriesRead(Model):
     items: list[SeriesRead]
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
 
 
-class PageStudyRead(BaseModel):
+class PageStudyRead(Model):
     items: list[StudyRead]
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
 
 
-class PageTried(BaseModel):
+class PageTried(Model):
     items: list[Tried]
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
 
 
-class ParticipantRead(BaseModel):
+class ParticipantRead(Model):
     """A person in a project, by pseudonym. Whom it stands for is said nowhere here."""
 
     id: int
@@ -1537,7 +1692,7 @@ class ParticipantRead(BaseModel):
     """The last transfer; null for none."""
 
 
-class Pipeline(BaseModel):
+class Pipeline(Model):
     """The pipeline at a glance."""
 
     arrivals: Arrivals
@@ -1551,14 +1706,14 @@ class Pipeline(BaseModel):
     queues: dict[str, int | None]
     """Messages waiting in each queue; null while the broker is away."""
     dead_letters: int
-    """Messages that nobody could handle."""
+    """Messages that nobody could handle, and nobody has decided about."""
     pace: Pace | None
     """How fast it works; null where that was not asked for."""
     to_be_deleted: int
     """Recalls that a person must delete at a research PACS (`/recalls`)."""
 
 
-class ProjectChange(BaseModel):
+class ProjectChange(Model):
     """The part of a project that may change; what is left out stays as it is."""
 
     model_config = ConfigDict(
@@ -1590,7 +1745,7 @@ class ProjectChange(BaseModel):
     """Only an active project takes images."""
 
 
-class ProjectCreate(BaseModel):
+class ProjectCreate(Model):
     """A project, as it is entered. Code, number, date shift and scheme stay for good."""
 
     model_config = ConfigDict(
@@ -1630,7 +1785,7 @@ class ProjectCreate(BaseModel):
     """Only an active project takes images."""
 
 
-class ProjectRead(BaseModel):
+class ProjectRead(Model):
     """A project. Its key never leaves."""
 
     id: int
@@ -1669,7 +1824,7 @@ class ProjectRead(BaseModel):
     """Only an active project takes images."""
 
 
-class RecallRead(BaseModel):
+class RecallRead(Model):
     """A release that is to be deleted at its destination."""
 
     id: int
@@ -1698,7 +1853,7 @@ class RecallRead(BaseModel):
     """When it was gone; null until then."""
 
 
-class Review(BaseModel):
+class Review(Model):
     """What was found in an import. Who the patients are is said here only."""
 
     found: FoundCounts
@@ -1709,7 +1864,7 @@ class Review(BaseModel):
     """The studies, by date; the first 1000."""
 
 
-class StudiesReport(BaseModel):
+class StudiesReport(Model):
     """What became of the studies that are here already."""
 
     matching: int
@@ -1724,7 +1879,7 @@ class StudiesReport(BaseModel):
     """Why; the first 1000 of them."""
 
 
-class TransferRead(BaseModel):
+class TransferRead(Model):
     """A transfer and how far it is: received = delivered + held + failed + in flight."""
 
     id: int
@@ -1773,7 +1928,7 @@ class TransferRead(BaseModel):
     """Why instances are held, failed or wait; the 20 most frequent."""
 
 
-class UploadReport(BaseModel):
+class UploadReport(Model):
     """What became of an uploaded list: rows = new + changed + unchanged + wrong."""
 
     stored: bool
@@ -1800,7 +1955,7 @@ class UploadReport(BaseModel):
     """What became of studies that are here."""
 
 
-class WebhookChange(BaseModel):
+class WebhookChange(Model):
     """What is to be changed of a webhook; the rest stays, its secret too."""
 
     model_config = ConfigDict(
@@ -1816,7 +1971,7 @@ class WebhookChange(BaseModel):
     """False: it is told nothing any more, not even what still waits."""
 
 
-class WebhookCreate(BaseModel):
+class WebhookCreate(Model):
     """An address that is to be told of events."""
 
     model_config = ConfigDict(
@@ -1834,7 +1989,7 @@ class WebhookCreate(BaseModel):
     """Whether it is told anything."""
 
 
-class WebhookDeliveryRead(BaseModel):
+class WebhookDeliveryRead(Model):
     """One event for one webhook."""
 
     id: int
@@ -1859,7 +2014,7 @@ class WebhookDeliveryRead(BaseModel):
     """When it was taken, or given up."""
 
 
-class Comparison(BaseModel):
+class Comparison(Model):
     """A page of a comparison."""
 
     items: list[Difference]
@@ -1870,7 +2025,7 @@ class Comparison(BaseModel):
     """Studies compared here; `items` are those that differ."""
 
 
-class Corrected(BaseModel):
+class Corrected(Model):
     """A correction: the right transfer, and what is to be deleted of the wrong one."""
 
     transfer: TransferRead
@@ -1879,28 +2034,28 @@ class Corrected(BaseModel):
     """One for each research PACS that images of the wrong transfer went to."""
 
 
-class PageParticipantRead(BaseModel):
+class PageParticipantRead(Model):
     items: list[ParticipantRead]
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
 
 
-class PageRecallRead(BaseModel):
+class PageRecallRead(Model):
     items: list[RecallRead]
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
 
 
-class PageTransferRead(BaseModel):
+class PageTransferRead(Model):
     items: list[TransferRead]
     """The rows."""
     next: int | None
     """Pass as `after` for the next page; null on the last."""
 
 
-class PageWebhookDeliveryRead(BaseModel):
+class PageWebhookDeliveryRead(Model):
     items: list[WebhookDeliveryRead]
     """The rows."""
     next: int | None

@@ -31,10 +31,12 @@ class Operations:
         """Read one project."""
         return self.transport.read(models.ProjectRead, "GET", f"/projects/{quoted(code)}")
 
-    def change_project(self, code: str, body: models.ProjectChange) -> models.ProjectRead:
+    def change_project(
+        self, code: str, body: models.ProjectChange, *, if_match: str | None = None
+    ) -> models.ProjectRead:
         """Change what is given of a project; code, number, date shift, scheme and key stay for good."""
         return self.transport.read(
-            models.ProjectRead, "PATCH", f"/projects/{quoted(code)}", body=body
+            models.ProjectRead, "PATCH", f"/projects/{quoted(code)}", body=body, if_match=if_match
         )
 
     def estimate_processing_again(self, code: str) -> models.Estimate:
@@ -67,11 +69,15 @@ class Operations:
         )
 
     def change_destination(
-        self, destination_id: int, body: models.DestinationWrite
+        self, destination_id: int, body: models.DestinationWrite, *, if_match: str | None = None
     ) -> models.DestinationRead:
         """Change a destination; images waiting for it go to the new address within a minute."""
         return self.transport.read(
-            models.DestinationRead, "PUT", f"/destinations/{quoted(destination_id)}", body=body
+            models.DestinationRead,
+            "PUT",
+            f"/destinations/{quoted(destination_id)}",
+            body=body,
+            if_match=if_match,
         )
 
     def echo_destination(self, destination_id: int) -> models.Echo:
@@ -95,11 +101,15 @@ class Operations:
         )
 
     def change_routing_rule(
-        self, rule_id: int, body: models.RoutingRuleWrite
+        self, rule_id: int, body: models.RoutingRuleWrite, *, if_match: str | None = None
     ) -> models.RoutingRuleRead:
         """Change a rule, or switch it on or off."""
         return self.transport.read(
-            models.RoutingRuleRead, "PUT", f"/routing-rules/{quoted(rule_id)}", body=body
+            models.RoutingRuleRead,
+            "PUT",
+            f"/routing-rules/{quoted(rule_id)}",
+            body=body,
+            if_match=if_match,
         )
 
     def try_new_routing_rule(
@@ -394,14 +404,44 @@ class Operations:
         )
 
     def list_dead_letters(
-        self, *, limit: int = 50, after: int | None = None
+        self,
+        *,
+        state: models.DeadLetterState | None = None,
+        limit: int = 50,
+        after: int | None = None,
     ) -> models.PageDeadLetterRead:
         """List dead letters, the newest first."""
         return self.transport.read(
             models.PageDeadLetterRead,
             "GET",
             "/dead-letters",
-            query={"limit": limit, "after": after},
+            query={"state": state, "limit": limit, "after": after},
+        )
+
+    def read_dead_letter(self, dead_letter_id: int) -> models.DeadLetterRead:
+        """Read one dead letter."""
+        return self.transport.read(
+            models.DeadLetterRead, "GET", f"/dead-letters/{quoted(dead_letter_id)}"
+        )
+
+    def retry_dead_letter(self, dead_letter_id: int) -> models.DeadLetterRead:
+        """Send the message again. If nobody can handle it still, it comes back as another dead letter.
+
+        Images that were held or failed over it wait for a person at their transfer: retry that.
+        """
+        return self.transport.read(
+            models.DeadLetterRead, "POST", f"/dead-letters/{quoted(dead_letter_id)}/retry"
+        )
+
+    def discard_dead_letter(
+        self, dead_letter_id: int, body: models.Discard
+    ) -> models.DeadLetterRead:
+        """Say that the message is not needed, and why. It stays in the list."""
+        return self.transport.read(
+            models.DeadLetterRead,
+            "POST",
+            f"/dead-letters/{quoted(dead_letter_id)}/discard",
+            body=body,
         )
 
     def list_recalls(
@@ -566,9 +606,13 @@ class Operations:
         """Read one sender."""
         return self.transport.read(models.PeerRead, "GET", f"/peers/{quoted(peer_id)}")
 
-    def change_peer(self, peer_id: int, body: models.PeerWrite) -> models.PeerRead:
+    def change_peer(
+        self, peer_id: int, body: models.PeerWrite, *, if_match: str | None = None
+    ) -> models.PeerRead:
         """Change a sender, or switch it off."""
-        return self.transport.read(models.PeerRead, "PUT", f"/peers/{quoted(peer_id)}", body=body)
+        return self.transport.read(
+            models.PeerRead, "PUT", f"/peers/{quoted(peer_id)}", body=body, if_match=if_match
+        )
 
     def remove_peer(self, peer_id: int) -> None:
         """Remove a sender."""
@@ -600,10 +644,16 @@ class Operations:
         """Read one account."""
         return self.transport.read(models.AccountRead, "GET", f"/accounts/{quoted(account_id)}")
 
-    def change_account(self, account_id: int, body: models.AccountChange) -> models.AccountRead:
+    def change_account(
+        self, account_id: int, body: models.AccountChange, *, if_match: str | None = None
+    ) -> models.AccountRead:
         """Change an account: its role, a new password, whether the person may sign in."""
         return self.transport.read(
-            models.AccountRead, "PATCH", f"/accounts/{quoted(account_id)}", body=body
+            models.AccountRead,
+            "PATCH",
+            f"/accounts/{quoted(account_id)}",
+            body=body,
+            if_match=if_match,
         )
 
     def delete_account(self, account_id: int) -> None:
@@ -775,10 +825,16 @@ class Operations:
         """Read one webhook."""
         return self.transport.read(models.WebhookRead, "GET", f"/webhooks/{quoted(webhook_id)}")
 
-    def change_webhook(self, webhook_id: int, body: models.WebhookChange) -> models.WebhookRead:
+    def change_webhook(
+        self, webhook_id: int, body: models.WebhookChange, *, if_match: str | None = None
+    ) -> models.WebhookRead:
         """Change a webhook, or switch it on or off."""
         return self.transport.read(
-            models.WebhookRead, "PATCH", f"/webhooks/{quoted(webhook_id)}", body=body
+            models.WebhookRead,
+            "PATCH",
+            f"/webhooks/{quoted(webhook_id)}",
+            body=body,
+            if_match=if_match,
         )
 
     def remove_webhook(self, webhook_id: int) -> None:
@@ -801,3 +857,45 @@ class Operations:
         return self.transport.read(
             models.WebhookDeliveryRead, "POST", f"/webhooks/{quoted(webhook_id)}/test"
         )
+
+    def list_findings(
+        self,
+        *,
+        project: str | None = None,
+        transfer_id: int | None = None,
+        is_open: bool | None = None,
+        limit: int = 50,
+        after: int | None = None,
+    ) -> models.PageFindingRead:
+        """List why images of one's projects were held, the newest first."""
+        return self.transport.read(
+            models.PageFindingRead,
+            "GET",
+            "/findings",
+            query={
+                "project": project,
+                "transfer_id": transfer_id,
+                "is_open": is_open,
+                "limit": limit,
+                "after": after,
+            },
+        )
+
+    def read_finding(self, finding_id: int) -> models.FindingRead:
+        """Read one finding."""
+        return self.transport.read(models.FindingRead, "GET", f"/findings/{quoted(finding_id)}")
+
+    def report_projects(
+        self, *, requested_from: date | None = None, requested_to: date | None = None
+    ) -> list[models.ProjectReport]:
+        """Say what was taken into each of one's projects in a time, and where every image of it is."""
+        return self.transport.read(
+            list[models.ProjectReport],
+            "GET",
+            "/reports/projects",
+            query={"requested_from": requested_from, "requested_to": requested_to},
+        )
+
+    def read_health(self) -> models.Health:
+        """Say how Sluse is, part by part. `/healthz` and `/readyz` are for what restarts processes."""
+        return self.transport.read(models.Health, "GET", "/health")

@@ -12,7 +12,11 @@ from uuid import uuid4
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from sluse_client.versions import with_version
+
 PREFIX = "/api/v1"
+_REPEATED = ("GET", "HEAD", "POST")
+"""What may be sent again: what reads, and what has an `Idempotency-Key`."""
 _TRIES = 4
 _LONGEST_WAIT = 60.0  # seconds
 _SHORTEST_WAIT = 0.1
@@ -143,7 +147,7 @@ class Transport:
         """The answer to a request as a model, or a list of models."""
         answer = self.send(verb, path, **request)
         try:
-            return TypeAdapter(kind).validate_json(answer.content)
+            return with_version(TypeAdapter(kind).validate_json(answer.content), answer.headers)
         except ValidationError as error:
             # Without the value itself, which may be patient data.
             where = ".".join(map(str, error.errors()[0]["loc"])) or "the answer"
@@ -161,8 +165,14 @@ class Transport:
         content_type: str = "application/json",
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        if_match: str | None = None,
     ) -> httpx.Response:
-        """Send a request, reading ones again after the `Retry-After` of a 503.
+        """Send a request; again after the `Retry-After` of a 503 where nothing is done twice.
+
+        Parameters
+        ----------
+        if_match
+            The `etag` with which a thing was read: it is changed only if nobody has since.
 
         Raises
         ------
@@ -178,12 +188,14 @@ class Transport:
             content = body.model_dump_json(exclude_unset=True).encode()
         if content is not None:
             sent["content-type"] = content_type
+        if if_match is not None:
+            sent["if-match"] = if_match
         if verb == "POST":
             sent["idempotency-key"] = str(uuid4())
         request = self._request(verb, path, sent, content, _parameters(query or {}))
         for attempt in range(1, _TRIES + 1):
             answer = self._answer(request)
-            if answer.status_code != 503 or verb not in ("GET", "HEAD") or attempt == _TRIES:
+            if answer.status_code != 503 or verb not in _REPEATED or attempt == _TRIES:
                 break
             self.pause(wait_of(answer.headers))
         if not answer.is_success:

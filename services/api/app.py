@@ -10,9 +10,11 @@ from services.api.comparisons.endpoints import router as comparisons
 from services.api.coupling_lists.endpoints import router as coupling_lists
 from services.api.dead_letters.endpoints import router as dead_letters
 from services.api.dependencies import RuntimeDep
+from services.api.describing import PREFIX, describe
 from services.api.destinations.endpoints import router as destinations
 from services.api.dicomweb.endpoints import router as dicomweb
-from services.api.guards import DICOMWEB
+from services.api.findings.endpoints import router as findings
+from services.api.health.endpoints import router as health
 from services.api.imports.endpoints import router as imports
 from services.api.imports.file_endpoints import router as import_files
 from services.api.members.endpoints import router as members
@@ -24,6 +26,7 @@ from services.api.quarantine.endpoints import router as quarantine
 from services.api.recalls.endpoints import router as recalls
 from services.api.refusals.endpoints import router as refusals
 from services.api.rendering.answers import drawing_of
+from services.api.reports.endpoints import router as reports
 from services.api.rights.deciding import decide
 from services.api.routing_rules.endpoints import router as routing_rules
 from services.api.series.endpoints import router as series
@@ -83,34 +86,18 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.state.drawing = drawing_of(runtime)
     app.state.live, app.state.watching = Hub(runtime), Watching()
     problems.install(app, show_problem)
-    api = APIRouter(prefix="/api/v1", responses=problems.responses(503))
+    api = APIRouter(prefix=PREFIX, responses=problems.responses(401, 403, 503))
     for router in (
         pipeline, projects, destinations, routing_rules, studies, transfers, quarantine,
         dead_letters, recalls, series, participants, comparisons, coupling_lists,
         peers, refusals, accounts, members, tokens, imports, import_files, webhooks,
+        findings, reports, health,
     ):  # fmt: skip
         api.include_router(router)
     app.include_router(api)
     app.include_router(dicomweb)
     app.include_router(_health)
     pages.install(app)
-    _describe_problems(app)
-
+    describe(app)
     guards.install(app, runtime.settings.http_names)
     return app
-
-
-def _describe_problems(app: FastAPI) -> None:
-    """Put the problem's schema into the OpenAPI document, which refers to it."""
-    schema = app.openapi()
-    for path, operations in schema["paths"].items():
-        if path.startswith(DICOMWEB):
-            for operation in operations.values():
-                operation["responses"].pop("422", None)  # PS3.18 has 400, and no numbers in paths
-    components = schema["components"]["schemas"]
-    for model in (problems.Problem, problems.FieldError):
-        described = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        described.pop("$defs", None)
-        components[model.__name__] = described
-    for unused in ("HTTPValidationError", "ValidationError"):
-        components.pop(unused, None)

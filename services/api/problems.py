@@ -150,9 +150,12 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI description of the problem answers `statuses`."""
     titles = {
         400: "Not understood",
+        401: "Sign in, or send a token that is valid",
+        403: "Not yours to do",
         404: "Not found",
         406: "Can't be given in any of the media types asked for",
         409: "Exists already, or can't be changed any more",
+        412: "Somebody else has changed it meanwhile",
         413: "Too large",
         415: "Not taken in this media type",
         422: "Breaks a rule",

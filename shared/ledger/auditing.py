@@ -39,6 +39,8 @@ class Action(StrEnum):
     PEER_ENTERED = "peer.entered"
     PEER_REMOVED = "peer.removed"
     RULE_ENTERED = "rule.entered"
+    DEAD_LETTER_RETRIED = "dead-letter.retried"
+    DEAD_LETTER_DISCARDED = "dead-letter.discarded"
     SIGNED_IN = "account.signed-in"
     SIGN_IN_FAILED = "account.sign-in-failed"
     SIGNED_OUT = "account.signed-out"

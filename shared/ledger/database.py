@@ -1,8 +1,9 @@
 """Opens the database and hands out transactions."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ Connection = AsyncConnection
 # SQLSTATE classes 08 (connection), 40 (serialization, deadlock), 53 (resources), 57P (shutdown).
 _PASSING = ("08", "40", "53", "57P")
 _SQLITE_BUSY_SECONDS = 30
+
+COMMITTING: ContextVar[Callable[[Connection], Awaitable[None]] | None] = ContextVar(
+    "committing", default=None
+)
+"""Called with each transaction of the context before it is committed, to write with it."""
 
 
 class Ledger:
@@ -49,6 +55,8 @@ class Ledger:
         """
         async with self._connected(writes=True) as connection, connection.begin():
             yield connection
+            if (note := COMMITTING.get()) is not None:
+                await note(connection)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:

@@ -149,6 +149,17 @@ class RecallState(StrEnum):
     """It is gone, or was never there."""
 
 
+class DeadLetterState(StrEnum):
+    """What people have made of a message that nobody could handle; only an open one moves."""
+
+    OPEN = "open"
+    """Nobody has looked at it, or decided."""
+    RETRIED = "retried"
+    """It was sent again. If nobody can handle it still, it comes back as another dead letter."""
+    DISCARDED = "discarded"
+    """A person said why it is not needed."""
+
+
 class CommitmentState(StrEnum):
     """How far a request for storage commitment is."""
 

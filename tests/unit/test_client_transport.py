@@ -111,12 +111,32 @@ def test_reading_does_not_wait_for_ever() -> None:
     assert len(made.slept) == 3
 
 
-def test_nothing_but_reading_is_repeated() -> None:
+def test_a_post_is_repeated_with_its_key() -> None:
+    made = _answers(_away(), _json(_PEER, 201))
+    made.client.create_peer(models.PeerWrite(name="CT", calling_aet="CT1"))
+    first, second = made.asked
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    assert first.content == second.content
+
+
+def test_nothing_else_is_repeated() -> None:
     made = Made(lambda _: _away())
     with pytest.raises(ApiProblem):
-        made.client.apply_routing_rule(1)
+        made.client.remove_peer(1)
     assert len(made.asked) == 1
     assert not made.slept
+
+
+def test_a_version_goes_back_with_the_change() -> None:
+    made = _answers(
+        httpx.Response(200, json=_PEER, headers={"etag": '"a1"'}),
+        httpx.Response(200, json=_PEER, headers={"etag": '"b2"'}),
+    )
+    peer = made.client.read_peer(1)
+    assert peer.etag == '"a1"'
+    write = models.PeerWrite(name="CT", calling_aet="CT1")
+    assert made.client.change_peer(1, write, if_match=peer.etag).etag == '"b2"'
+    assert made.asked[1].headers["if-match"] == '"a1"'
 
 
 @pytest.mark.parametrize(
@@ -160,7 +180,11 @@ def test_what_is_not_sluse_is_told_apart(answer: httpx.Response) -> None:
 
 
 def test_pages_are_read_one_after_the_other() -> None:
-    letter = {"queue": "q", "reason": "", "detail": "", "body": "", "died_at": "2026-01-01T00:00Z"}
+    letter = {
+        "queue": "q", "reason": "", "detail": "", "body": "", "died_at": "2026-01-01T00:00Z",
+        "transfer_id": None, "state": "open", "settled_at": None, "settled_by": "",
+        "settled_why": "",
+    }  # fmt: skip
     pages = {
         None: {"items": [letter | {"id": 3}, letter | {"id": 2}], "next": 2},
         "2": {"items": [], "next": 1},

@@ -1,6 +1,6 @@
 """`/accounts`, `/account` and `/group-roles`: people, and what groups of the directory may do."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from services.api.accounts import service
 from services.api.accounts.schemas import (
@@ -17,9 +17,11 @@ from services.api.dependencies import PathId, RuntimeDep
 from services.api.problems import not_found, responses
 from services.api.rights.deciding import PersonDep
 from services.api.rights.person import Person, require_browser
+from services.api.routes import resource
+from services.api.versions import IfMatch, require_version
 from shared.ledger.tables import Account
 
-router = APIRouter(tags=["people"])
+router = resource("", "people")
 
 
 @router.get("/accounts")
@@ -43,12 +45,14 @@ async def read_account(account_id: PathId, runtime: RuntimeDep) -> AccountRead:
         return AccountRead.model_validate(await service.get(session, account_id))
 
 
-@router.patch("/accounts/{account_id}", responses=responses(404, 409, 422))
+@router.patch("/accounts/{account_id}", responses=responses(404, 409, 412, 422))
 async def change_account(
-    account_id: PathId, body: AccountChange, runtime: RuntimeDep
+    account_id: PathId, body: AccountChange, runtime: RuntimeDep, if_match: IfMatch = None
 ) -> AccountRead:
     """Change an account: its role, a new password, whether the person may sign in."""
     async with runtime.ledger.session() as session:
+        account = await service.get(session, account_id, lock=True)
+        require_version(if_match, AccountRead.model_validate(account))
         return AccountRead.model_validate(await service.change(session, account_id, body))
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from services.api.accounts.hashing import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from services.api.fields import Name, OptionalName, ProjectCode, like
+from services.api.versions import Edited
 from shared.people import Right, Role, Source, SystemRole
 
 USERNAME = r"[a-z0-9](?:[a-z0-9._@-]{0,62}[a-z0-9])?"
@@ -108,8 +109,10 @@ class OwnPassword(BaseModel):
     new: Password = Field(description="The new one.")
 
 
-class AccountRead(BaseModel):
+class AccountRead(Edited):
     """A person who signs in."""
+
+    not_edited = frozenset({"directory_role", "signed_in_at"})
 
     model_config = ConfigDict(
         from_attributes=True,

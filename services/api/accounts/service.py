@@ -35,9 +35,9 @@ async def every(session: AsyncSession) -> list[Account]:
     return list(await session.exec(select(Account).order_by(col(Account.username))))
 
 
-async def get(session: AsyncSession, account_id: int) -> Account:
+async def get(session: AsyncSession, account_id: int, *, lock: bool = False) -> Account:
     """One account; a 404 problem when there is none."""
-    found = await session.get(Account, account_id)
+    found = await session.get(Account, account_id, with_for_update=lock)
     if found is None:
         raise not_found("account")
     return found

@@ -1,7 +1,5 @@
 """`/projects/…/comparison`: what the research PACS holds, and what was sent there."""
 
-from fastapi import APIRouter
-
 from services.api.comparisons import service
 from services.api.comparisons.schemas import Comparison, Resend, Resent
 from services.api.comparisons.sent import send_again
@@ -11,10 +9,11 @@ from services.api.paging import After, Limit
 from services.api.participants.service import project_id
 from services.api.problems import responses
 from services.api.projects.endpoints import Code
+from services.api.routes import resource
 from shared.events import InstanceAssigned
 from shared.ledger.auditing import Action, audit
 
-router = APIRouter(prefix="/projects/{code}/comparison", tags=["projects"])
+router = resource("/projects/{code}/comparison", "projects")
 
 
 @router.get("", responses=responses(404, 422, 503))

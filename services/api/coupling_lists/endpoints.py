@@ -3,7 +3,7 @@
 from email.message import Message
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -21,8 +21,9 @@ from services.api.dependencies import PathId, RuntimeDep
 from services.api.paging import After, Limit, Page
 from services.api.problems import MEDIA_TYPE, FieldError, responses, rule_broken
 from services.api.rights.deciding import PersonDep
+from services.api.routes import resource
 
-router = APIRouter(prefix="/projects/{code}/coupling-list", tags=["coupling list"])
+router = resource("/projects/{code}/coupling-list", "coupling list")
 
 Code = Annotated[str, Path(max_length=16, description="The project's code.")]
 

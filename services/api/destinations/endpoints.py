@@ -1,15 +1,15 @@
 """`/destinations`: the research PACS that projects deliver to."""
 
-from fastapi import APIRouter
-
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.destinations import service
 from services.api.destinations.schemas import DestinationRead, DestinationWrite, Echo
 from services.api.destinations.trying import try_out
 from services.api.problems import responses
+from services.api.routes import resource
+from services.api.versions import IfMatch, require_version
 from shared.ledger.deliveries import hurry
 
-router = APIRouter(prefix="/destinations", tags=["destinations"])
+router = resource("/destinations", "destinations")
 
 
 @router.get("")
@@ -42,13 +42,14 @@ async def echo_destination(destination_id: PathId, runtime: RuntimeDep) -> Echo:
     return await try_out(runtime.settings, row)
 
 
-@router.put("/{destination_id}", responses=responses(404, 409, 422))
+@router.put("/{destination_id}", responses=responses(404, 409, 412, 422))
 async def change_destination(
-    destination_id: PathId, body: DestinationWrite, runtime: RuntimeDep
+    destination_id: PathId, body: DestinationWrite, runtime: RuntimeDep, if_match: IfMatch = None
 ) -> DestinationRead:
     """Change a destination; images waiting for it go to the new address within a minute."""
     async with runtime.ledger.session() as session:
-        row = await service.get(session, destination_id)
+        row = await service.get(session, destination_id, lock=True)
+        require_version(if_match, DestinationRead.model_validate(row))
         changed = DestinationRead.model_validate(await service.write(session, body, row))
     async with runtime.ledger.transaction() as connection:
         await hurry(connection, destination_id=destination_id)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.fields import AeTitle, Host, Name, WebAddress, like, optional
+from services.api.versions import Edited
 from shared.credentials import NAME
 from shared.hours import PATTERN
 from shared.ledger.states import Deletion, Protocol, Verification
@@ -115,7 +116,7 @@ class DestinationWrite(BaseModel):
     )
 
 
-class DestinationRead(BaseModel):
+class DestinationRead(Edited):
     """A research PACS."""
 
     model_config = ConfigDict(

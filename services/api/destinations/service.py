@@ -17,9 +17,9 @@ async def every(session: AsyncSession) -> list[Destination]:
     return list(await session.exec(select(Destination).order_by(col(Destination.name))))
 
 
-async def get(session: AsyncSession, destination_id: int) -> Destination:
+async def get(session: AsyncSession, destination_id: int, *, lock: bool = False) -> Destination:
     """One destination; a 404 problem when there is none."""
-    found = await session.get(Destination, destination_id)
+    found = await session.get(Destination, destination_id, with_for_update=lock)
     if found is None:
         raise not_found("destination")
     return found

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.fields import ProjectCode
@@ -14,12 +14,13 @@ from services.api.paging import After, Limit, Page
 from services.api.problems import responses
 from services.api.rights.deciding import PersonDep
 from services.api.rights.studies import require_project
+from services.api.routes import resource
 from shared.importing import Kind
 from shared.ledger.auditing import Action, audit
 from shared.ledger.states import ImportState
 from shared.people import Right
 
-router = APIRouter(prefix="/imports", tags=["imports"])
+router = resource("/imports", "imports")
 
 
 @router.get("", responses=responses(422))

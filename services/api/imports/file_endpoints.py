@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from starlette.datastructures import State
 
 from services.api.dependencies import PathId, RuntimeDep
@@ -13,8 +13,9 @@ from services.api.imports.chunks import OFFSET
 from services.api.imports.schemas import FileRead, FilesCreate, FilesRead
 from services.api.paging import After, Limit, Page
 from services.api.problems import ProblemError, responses
+from services.api.routes import resource
 
-router = APIRouter(prefix="/imports/{import_id}/files", tags=["imports"])
+router = resource("/imports/{import_id}/files", "imports")
 
 _TUS = {"Tus-Resumable": "1.0.0"}
 _PIECE = "application/offset+octet-stream"

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 
 from services.api.accounts.schemas import USERNAME
 from services.api.dependencies import RuntimeDep
@@ -10,8 +10,9 @@ from services.api.members import service
 from services.api.members.schemas import MemberRead, MemberWrite
 from services.api.problems import responses
 from services.api.projects.endpoints import Code
+from services.api.routes import resource
 
-router = APIRouter(prefix="/projects/{code}/members", tags=["people"])
+router = resource("/projects/{code}/members", "people")
 
 Username = Annotated[
     str, Path(max_length=64, pattern=f"(?i)^{USERNAME}$", description="The person's user name.")

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from services.api.dependencies import RuntimeDep
 from services.api.paging import After, Limit, Page
@@ -10,8 +10,9 @@ from services.api.participants import service
 from services.api.participants.schemas import ParticipantRead, Progress
 from services.api.problems import responses
 from services.api.projects.endpoints import Code
+from services.api.routes import resource
 
-router = APIRouter(prefix="/projects/{code}", tags=["projects"])
+router = resource("/projects/{code}", "projects")
 
 StartsWith = Annotated[
     str | None, Query(max_length=64, description="Only pseudonyms that start so.")

@@ -1,13 +1,13 @@
 """`/peers`: the senders that are let in."""
 
-from fastapi import APIRouter
-
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.peers import service
 from services.api.peers.schemas import PeerRead, PeerWrite
 from services.api.problems import responses
+from services.api.routes import resource
+from services.api.versions import IfMatch, require_version
 
-router = APIRouter(prefix="/peers", tags=["peers"])
+router = resource("/peers", "peers")
 
 
 @router.get("")
@@ -31,11 +31,14 @@ async def read_peer(peer_id: PathId, runtime: RuntimeDep) -> PeerRead:
         return PeerRead.model_validate(await service.get(session, peer_id))
 
 
-@router.put("/{peer_id}", responses=responses(404, 409, 422))
-async def change_peer(peer_id: PathId, body: PeerWrite, runtime: RuntimeDep) -> PeerRead:
+@router.put("/{peer_id}", responses=responses(404, 409, 412, 422))
+async def change_peer(
+    peer_id: PathId, body: PeerWrite, runtime: RuntimeDep, if_match: IfMatch = None
+) -> PeerRead:
     """Change a sender, or switch it off."""
     async with runtime.ledger.session() as session:
-        row = await service.get(session, peer_id)
+        row = await service.get(session, peer_id, lock=True)
+        require_version(if_match, PeerRead.model_validate(row))
         return PeerRead.model_validate(await service.write(session, body, row))
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from services.api.fields import AeTitle, Host, Name, like
+from services.api.versions import Edited
 
 _EXAMPLE: dict[str, Any] = {
     "name": "MR scanner 3",
@@ -69,7 +70,7 @@ class PeerWrite(BaseModel):
     enabled: bool = Field(True, description="Whether it is let in by this entry.")
 
 
-class PeerRead(BaseModel):
+class PeerRead(Edited):
     """A sender."""
 
     model_config = ConfigDict(

@@ -18,9 +18,9 @@ async def every(session: AsyncSession) -> list[Peer]:
     return list(await session.exec(select(Peer).order_by(col(Peer.name))))
 
 
-async def get(session: AsyncSession, peer_id: int) -> Peer:
+async def get(session: AsyncSession, peer_id: int, *, lock: bool = False) -> Peer:
     """One peer; a 404 problem when there is none."""
-    found = await session.get(Peer, peer_id)
+    found = await session.get(Peer, peer_id, with_for_update=lock)
     if found is None:
         raise not_found("peer")
     return found

@@ -1,12 +1,11 @@
 """`/pipeline`: the figures of the whole."""
 
-from fastapi import APIRouter
-
 from services.api.dependencies import RuntimeDep
 from services.api.pipeline import service
 from services.api.pipeline.schemas import Pipeline
+from services.api.routes import resource
 
-router = APIRouter(prefix="/pipeline", tags=["pipeline"])
+router = resource("/pipeline", "pipeline")
 
 
 @router.get("")

@@ -57,7 +57,9 @@ class Pipeline(BaseModel):
     queues: dict[str, int | None] = Field(
         description="Messages waiting in each queue; null while the broker is away."
     )
-    dead_letters: int = Field(description="Messages that nobody could handle.")
+    dead_letters: int = Field(
+        description="Messages that nobody could handle, and nobody has decided about."
+    )
     pace: Pace | None = Field(description="How fast it works; null where that was not asked for.")
     to_be_deleted: int = Field(
         description="Recalls that a person must delete at a research PACS (`/recalls`)."

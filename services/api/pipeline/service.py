@@ -2,6 +2,7 @@
 
 from sqlalchemy import func, select
 
+from services.api.dead_letters import service as dead_letters
 from services.api.pipeline import pace
 from services.api.pipeline.pace import Pace
 from services.api.pipeline.schemas import Pipeline, Unrouted
@@ -11,7 +12,7 @@ from shared.errors import Retry
 from shared.ledger import Ledger
 from shared.ledger.counts import arrivals, total_counts, transfers_by_state, unrouted
 from shared.ledger.states import RecallState
-from shared.ledger.tables import DeadLetter, Recall, core
+from shared.ledger.tables import Recall, core
 from shared.runtime import Runtime
 
 
@@ -36,8 +37,7 @@ async def read_ledger(
             ],
             queues=queues,
             pace=speed,
-            dead_letters=await connection.scalar(select(func.count()).select_from(core(DeadLetter)))
-            or 0,
+            dead_letters=await dead_letters.count_open(connection),
             to_be_deleted=await connection.scalar(
                 select(func.count()).where(core(Recall).c.state == RecallState.BY_HAND)
             )

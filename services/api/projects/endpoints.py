@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from services.api.dependencies import RuntimeDep
 from services.api.fields import ProjectCode
@@ -11,10 +11,12 @@ from services.api.problems import responses
 from services.api.projects import processing, service
 from services.api.projects.schemas import Estimate, ProjectChange, ProjectCreate, ProjectRead
 from services.api.rights.deciding import PersonDep
+from services.api.routes import resource
 from services.api.transfers.following import assigned_events
+from services.api.versions import IfMatch, require_version
 from shared.people import Right
 
-router = APIRouter(prefix="/projects", tags=["projects"])
+router = resource("/projects", "projects")
 
 Code = Annotated[ProjectCode, Path(description="The project's code.")]
 
@@ -48,13 +50,19 @@ async def read_project(code: Code, person: PersonDep, runtime: RuntimeDep) -> Pr
         return service.as_seen(person, await service.get(session, code))
 
 
-@router.patch("/{code}", responses=responses(404, 409, 422))
+@router.patch("/{code}", responses=responses(404, 409, 412, 422))
 async def change_project(
-    code: Code, body: ProjectChange, person: PersonDep, runtime: RuntimeDep
+    code: Code,
+    body: ProjectChange,
+    person: PersonDep,
+    runtime: RuntimeDep,
+    if_match: IfMatch = None,
 ) -> ProjectRead:
     """Change what is given of a project; code, number, date shift, scheme and key stay for good."""
     async with runtime.ledger.session() as session:
-        return service.as_seen(person, await service.change(session, code, body))
+        project = await service.get(session, code, lock=True)
+        require_version(if_match, service.as_seen(person, project))
+        return service.as_seen(person, await service.change(session, project, body))
 
 
 @router.get("/{code}/process-again/estimate", responses=responses(404, 422))

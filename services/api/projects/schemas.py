@@ -18,6 +18,7 @@ from services.api.fields import (
     Text,
     like,
 )
+from services.api.versions import Edited
 from shared.ledger.states import ProjectState
 from shared.schemes import Scheme
 
@@ -107,7 +108,7 @@ class ProjectCreate(ProjectChange):
     )
 
 
-class ProjectRead(BaseModel):
+class ProjectRead(Edited):
     """A project. Its key never leaves."""
 
     model_config = ConfigDict(

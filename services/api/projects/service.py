@@ -33,9 +33,10 @@ async def every(session: AsyncSession) -> list[Project]:
     return list(await session.exec(select(Project).order_by(col(Project.code))))
 
 
-async def get(session: AsyncSession, code: str) -> Project:
+async def get(session: AsyncSession, code: str, *, lock: bool = False) -> Project:
     """One project; a 404 problem when there is none."""
-    found = (await session.exec(select(Project).where(Project.code == code))).first()
+    query = select(Project).where(Project.code == code)
+    found = (await session.exec(query.with_for_update() if lock else query)).first()
     if found is None:
         raise not_found("project")
     return found
@@ -86,9 +87,8 @@ async def create(
     return project
 
 
-async def change(session: AsyncSession, code: str, body: ProjectChange) -> Project:
-    """Change what `body` names of a project."""
-    project = await get(session, code)
+async def change(session: AsyncSession, project: Project, body: ProjectChange) -> Project:
+    """Change what `body` names of a project, which is locked."""
     before = project.profile
     project.sqlmodel_update(body.model_dump(exclude_unset=True))
     await _check(session, project)

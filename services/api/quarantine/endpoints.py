@@ -1,14 +1,13 @@
 """`/quarantine`: what arrived and could not be catalogued."""
 
-from fastapi import APIRouter
-
 from services.api.dependencies import RuntimeDep
 from services.api.paging import After, Limit, Page
 from services.api.problems import responses
 from services.api.quarantine import service
 from services.api.quarantine.schemas import QuarantineRead
+from services.api.routes import resource
 
-router = APIRouter(prefix="/quarantine", tags=["quarantine"])
+router = resource("/quarantine", "quarantine")
 
 
 @router.get("", responses=responses(422))

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.nudging import nudge
@@ -11,12 +11,13 @@ from services.api.problems import responses
 from services.api.recalls import service
 from services.api.recalls.schemas import RecalledInstance, RecallRead
 from services.api.rights.deciding import PersonDep
+from services.api.routes import resource
 from services.api.transfers.following import assigned_events
 from shared.events import Event, TransferRequested
 from shared.ledger.states import RecallState
 from shared.people import Right
 
-router = APIRouter(prefix="/recalls", tags=["recalls"])
+router = resource("/recalls", "recalls")
 
 
 @router.get("", responses=responses(422))

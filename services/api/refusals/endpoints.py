@@ -1,15 +1,14 @@
 """`/refusals`: senders that were not let in."""
 
-from fastapi import APIRouter
-
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.paging import After, Limit, Page
 from services.api.peers.schemas import PeerRead
 from services.api.problems import responses
 from services.api.refusals import service
 from services.api.refusals.schemas import RefusalRead
+from services.api.routes import resource
 
-router = APIRouter(prefix="/refusals", tags=["refusals"])
+router = resource("/refusals", "refusals")
 
 
 @router.get("", responses=responses(422))

@@ -45,6 +45,8 @@ async def decide(request: Request) -> None:
     SignInError
         A page, and nobody is signed in.
     """
+    if getattr(request.state, "may", False):
+        return  # asked before: a key is somebody's (`services.api.routes`)
     need = NEEDS[request.scope["route"].name]
     runtime: Runtime = request.app.state.runtime
     person = None
@@ -56,11 +58,11 @@ async def decide(request: Request) -> None:
         ACTOR.set(person.actor)
         if person.by_cookie and request.method not in READING:
             await _require_own_form(request, await signer_of(request))
-    if need.where is Where.PUBLIC:
-        return
-    if person is None:
-        raise _unknown(request)
-    await _require(request, runtime, person, need)
+    if need.where is not Where.PUBLIC:
+        if person is None:
+            raise _unknown(request)
+        await _require(request, runtime, person, need)
+    request.state.may = True
 
 
 async def signer_of(request: Request) -> Signer:
@@ -71,14 +73,15 @@ async def signer_of(request: Request) -> Signer:
     return state.signer  # type: ignore[no-any-return]
 
 
-def _person(request: Request) -> Person:
+def person_of_request(request: Request) -> Person:
+    """Who sends the request."""
     person: Person | None = request.state.person
     if person is None:
         raise _unknown(request)
     return person
 
 
-PersonDep = Annotated[Person, Depends(_person)]
+PersonDep = Annotated[Person, Depends(person_of_request)]
 """Who sends the request."""
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from services.api.dependencies import PathId, RuntimeDep
@@ -11,13 +11,15 @@ from services.api.problems import responses
 from services.api.rights.deciding import PersonDep
 from services.api.rights.person import Person
 from services.api.rights.studies import require_project, seen_by
+from services.api.routes import resource
 from services.api.routing_rules import service
 from services.api.routing_rules.applying import apply_whole
 from services.api.routing_rules.schemas import Applied, RoutingRuleRead, RoutingRuleWrite, Tried
 from services.api.routing_rules.trying import try_rule
+from services.api.versions import IfMatch, require_version
 from shared.people import Right
 
-router = APIRouter(prefix="/routing-rules", tags=["routing rules"])
+router = resource("/routing-rules", "routing rules")
 
 Takes = Annotated[
     bool | None,
@@ -49,13 +51,15 @@ async def read_routing_rule(rule_id: PathId, runtime: RuntimeDep) -> RoutingRule
         return await service.read(session, rule_id)
 
 
-@router.put("/{rule_id}", responses=responses(404, 409, 422))
+@router.put("/{rule_id}", responses=responses(404, 409, 412, 422))
 async def change_routing_rule(
-    rule_id: PathId, body: RoutingRuleWrite, runtime: RuntimeDep
+    rule_id: PathId, body: RoutingRuleWrite, runtime: RuntimeDep, if_match: IfMatch = None
 ) -> RoutingRuleRead:
     """Change a rule, or switch it on or off."""
     async with runtime.ledger.session() as session:
-        return await service.write(session, body, await service.get(session, rule_id))
+        rule = await service.get(session, rule_id, lock=True)
+        require_version(if_match, await service.read(session, rule_id))
+        return await service.write(session, body, rule)
 
 
 @router.post("/dry-run", responses=responses(422))

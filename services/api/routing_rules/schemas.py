@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.fields import AeTitle, Name, OptionalName, ProjectCode, RegularExpression, like
+from services.api.versions import Edited
 
 _EXAMPLE: dict[str, Any] = {
     "name": "BICAM from the MR scanner",
@@ -55,7 +56,7 @@ class RoutingRuleWrite(BaseModel):
     site: OptionalName = Field("", description="One of the project's sites.")
 
 
-class RoutingRuleRead(BaseModel):
+class RoutingRuleRead(Edited):
     """A rule."""
 
     model_config = ConfigDict(json_schema_extra=like(RoutingRuleWrite, {"id": 1, **_EXAMPLE}))

@@ -39,9 +39,9 @@ async def read(session: AsyncSession, rule_id: int) -> RoutingRuleRead:
     return _read(rule, project.code)
 
 
-async def get(session: AsyncSession, rule_id: int) -> RoutingRule:
+async def get(session: AsyncSession, rule_id: int, *, lock: bool = False) -> RoutingRule:
     """One rule; a 404 problem when there is none."""
-    found = await session.get(RoutingRule, rule_id)
+    found = await session.get(RoutingRule, rule_id, with_for_update=lock)
     if found is None:
         raise not_found("routing rule")
     return found

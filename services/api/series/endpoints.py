@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from services.api.dependencies import PathId, RuntimeDep
@@ -13,10 +13,11 @@ from services.api.rendering.answers import DrawingDep
 from services.api.rendering.wishes import PNG, Failure, Wish
 from services.api.rights.deciding import PersonDep
 from services.api.rights.studies import note_shown, require_seen, study_of_series
+from services.api.routes import resource
 from services.api.series import previews, service
 from services.api.series.schemas import SeriesRead
 
-router = APIRouter(tags=["studies"])
+router = resource("", "studies")
 
 _PREVIEW: dict[int | str, Any] = {
     200: {

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.paging import Page
@@ -10,12 +10,13 @@ from services.api.problems import responses
 from services.api.rights.deciding import PersonDep
 from services.api.rights.person import Person
 from services.api.rights.studies import note_shown
+from services.api.routes import resource
 from services.api.studies import showing
 from services.api.studies.filters import StudyQuery
 from services.api.studies.schemas import CalendarDay, CalendarQuery, StudyRead, StudySearch
 from shared.runtime import Runtime
 
-router = APIRouter(prefix="/studies", tags=["studies"])
+router = resource("/studies", "studies")
 
 
 @router.get("", responses=responses(422))

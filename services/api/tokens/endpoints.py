@@ -1,14 +1,15 @@
 """`/tokens`: what other systems show in a person's place."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.problems import responses
 from services.api.rights.deciding import PersonDep
+from services.api.routes import resource
 from services.api.tokens import service
 from services.api.tokens.schemas import TokenCreate, TokenMade, TokenRead
 
-router = APIRouter(prefix="/tokens", tags=["people"])
+router = resource("/tokens", "people")
 
 
 @router.get("")

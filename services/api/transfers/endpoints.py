@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.fields import Name, OptionalName, ProjectCode
@@ -12,6 +12,7 @@ from services.api.problems import ProblemError, responses
 from services.api.recalls import service as recalls
 from services.api.rights.deciding import PersonDep
 from services.api.rights.studies import may_identify, require_project
+from services.api.routes import resource
 from services.api.studies.days import Day
 from services.api.transfers import life, series, service
 from services.api.transfers.following import assigned_events
@@ -28,7 +29,7 @@ from shared.events import TransferRequested
 from shared.ledger.states import DeliveryState, TransferState
 from shared.people import Right
 
-router = APIRouter(prefix="/transfers", tags=["transfers"])
+router = resource("/transfers", "transfers")
 
 
 @router.get("", responses=responses(422))

@@ -29,6 +29,11 @@ class Form:
     complaints: dict[str, list[str]] = field(default_factory=dict)
     title: str = ""
 
+    @property
+    def version(self) -> str | None:
+        """Which version of what is edited was shown: the `If-Match` of its change."""
+        return self.values.get("version") or None
+
     def value(self, name: str) -> Any:
         """What stands in a field."""
         found = self.values.get(name, "")

@@ -7,6 +7,7 @@ from shared.admission import CONFIRMABLE, Objection, Way
 from shared.errors import Reason
 from shared.importing import Kind, Why
 from shared.ledger.states import (
+    DeadLetterState,
     Deletion,
     DeliveryState,
     ImportState,
@@ -42,6 +43,12 @@ IMAGES = {
     DeliveryState.WITHDRAWN: "withdrawn",
 }
 """Where an image is."""
+DEAD_LETTERS = {
+    DeadLetterState.OPEN: "wait for a decision",
+    DeadLetterState.RETRIED: "sent again",
+    DeadLetterState.DISCARDED: "discarded",
+}
+"""What people have made of messages that nobody could handle."""
 QUEUES = {
     "classifier": "to be sorted",
     "anonymizer": "to be de-identified",
@@ -120,6 +127,7 @@ def from_elsewhere() -> set[str]:
         *IMAGES.values(),
         *QUEUES.values(),
         *IMPORTS.values(),
+        *DEAD_LETTERS.values(),
         *PROTOCOLS.values(),
         *VERIFICATIONS.values(),
         *DELETIONS.values(),

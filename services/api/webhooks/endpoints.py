@@ -1,11 +1,13 @@
 """`/webhooks`: whom Sluse tells of what happens."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.paging import After, Limit, Page
 from services.api.problems import responses
 from services.api.rights.deciding import PersonDep
+from services.api.routes import resource
+from services.api.versions import IfMatch, require_version
 from services.api.webhooks import service
 from services.api.webhooks.schemas import (
     WebhookChange,
@@ -15,7 +17,7 @@ from services.api.webhooks.schemas import (
     WebhookRead,
 )
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = resource("/webhooks", "webhooks")
 
 
 @router.get("")
@@ -44,13 +46,18 @@ async def read_webhook(webhook_id: PathId, person: PersonDep, runtime: RuntimeDe
         return await service.read(session, await service.get(session, person, webhook_id))
 
 
-@router.patch("/{webhook_id}", responses=responses(404, 422))
+@router.patch("/{webhook_id}", responses=responses(404, 412, 422))
 async def change_webhook(
-    webhook_id: PathId, body: WebhookChange, person: PersonDep, runtime: RuntimeDep
+    webhook_id: PathId,
+    body: WebhookChange,
+    person: PersonDep,
+    runtime: RuntimeDep,
+    if_match: IfMatch = None,
 ) -> WebhookRead:
     """Change a webhook, or switch it on or off."""
     async with runtime.ledger.session() as session:
-        row = await service.get(session, person, webhook_id)
+        row = await service.get(session, person, webhook_id, lock=True)
+        require_version(if_match, await service.read(session, row))
         return await service.change(session, row, body, runtime.settings)
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.fields import Name, ProjectCode, WebAddress, like
 from services.api.paging import Row
+from services.api.versions import Edited
 from shared.ledger.states import WebhookDeliveryState, WebhookEvent
 
 _EXAMPLE: dict[str, Any] = {
@@ -55,8 +56,10 @@ class WebhookChange(BaseModel):
     )
 
 
-class WebhookRead(BaseModel):
+class WebhookRead(Edited):
     """A webhook, without its secret."""
+
+    not_edited = frozenset({"waiting", "given_up"})
 
     model_config = ConfigDict(
         json_schema_extra=like(
@@ -84,6 +87,8 @@ class WebhookRead(BaseModel):
 
 class WebhookMade(WebhookRead):
     """A new webhook, and its secret."""
+
+    not_edited = WebhookRead.not_edited | {"secret"}
 
     secret: str = Field(
         description="What the signatures are made with (docs/rest.md). It is shown this once."

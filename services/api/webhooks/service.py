@@ -51,9 +51,11 @@ async def every(session: AsyncSession, person: Person) -> list[WebhookRead]:
     return [_read(row, code, counts) for row, code in seen]
 
 
-async def get(session: AsyncSession, person: Person, webhook_id: int) -> Webhook:
+async def get(
+    session: AsyncSession, person: Person, webhook_id: int, *, lock: bool = False
+) -> Webhook:
     """One webhook; a 404 problem when there is none that the person may change."""
-    found = await session.get(Webhook, webhook_id)
+    found = await session.get(Webhook, webhook_id, with_for_update=lock)
     if found is None or not _may(person, found.project_id):
         raise not_found("webhook")
     return found

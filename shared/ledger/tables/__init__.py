@@ -32,7 +32,7 @@ from shared.ledger.tables.projects import (
     RoutingRule,
     WithdrawnStudy,
 )
-from shared.ledger.tables.system import AuditEvent, DeadLetter
+from shared.ledger.tables.system import AnsweredPost, AuditEvent, DeadLetter
 from shared.ledger.tables.transfers import Delivery, Finding, Recall, Release, SentTo, Transfer
 from shared.ledger.tables.webhooks import Webhook, WebhookDelivery
 
@@ -47,6 +47,7 @@ def core(model: type[SQLModel]) -> Table:
 __all__ = [
     "METADATA",
     "Account",
+    "AnsweredPost",
     "ApiToken",
     "Association",
     "AuditEvent",

@@ -35,7 +35,8 @@ async def show_destination(
 ) -> HTMLResponse:
     """The form of one destination."""
     found = await rest.read_destination(destination_id, runtime)
-    return _form(request, Form(found.model_dump(mode="json")), destination_id)
+    values = found.model_dump(mode="json") | {"version": found.version()}
+    return _form(request, Form(values), destination_id)
 
 
 async def enter_destination(request: Request, runtime: RuntimeDep) -> Response:
@@ -54,7 +55,7 @@ async def save_destination(
     """Change a destination."""
     form = Form(entered(await request.form()))
     try:
-        await rest.change_destination(destination_id, _body(form), runtime)
+        await rest.change_destination(destination_id, _body(form), runtime, form.version)
     except (ProblemError, ValidationError) as error:
         return _form(request, form.refused(error), destination_id)
     return RedirectResponse("/administration/destinations", status_code=303)
@@ -81,7 +82,8 @@ async def _list(request: Request, runtime: RuntimeDep, echoes: Mapping[int, Echo
 
 def _body(form: Form) -> DestinationWrite:
     values: dict[str, Any] = {name: value or None if name in _OPTIONAL else value
-                              for name, value in form.values.items()}  # fmt: skip
+                              for name, value in form.values.items()
+                              if name != "version"}  # fmt: skip
     return DestinationWrite.model_validate(values | {"tls": values.get("tls") == "true"})
 
 

@@ -1,5 +1,10 @@
 """The addresses of the pages for those who run Sluse."""
 
+from services.api.web.administration.dead_letters import (
+    press_discard_letter,
+    press_retry_letter,
+    show_dead_letters,
+)
 from services.api.web.administration.destinations import (
     enter_destination,
     save_destination,
@@ -16,7 +21,7 @@ from services.api.web.administration.people import (
     show_people,
     show_person,
 )
-from services.api.web.administration.system import show_dead_letters, show_health, show_quarantine
+from services.api.web.administration.system import show_health, show_quarantine
 from services.api.web.senders import allow_sender, show_senders
 
 PAGES = (
@@ -39,4 +44,6 @@ BUTTONS = (
     ("/administration/destinations/{destination_id}", save_destination),
     ("/administration/destinations/{destination_id}/echo", try_destination),
     ("/administration/senders/{refusal_id}/allow", allow_sender),
+    ("/administration/dead-letters/{dead_letter_id}/retry", press_retry_letter),
+    ("/administration/dead-letters/{dead_letter_id}/discard", press_discard_letter),
 )  # fmt: skip

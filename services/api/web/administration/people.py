@@ -37,21 +37,24 @@ async def enter_person(request: Request, runtime: RuntimeDep) -> Response:
 async def show_person(request: Request, account_id: PathId, runtime: RuntimeDep) -> HTMLResponse:
     """One person."""
     found = await rest.read_account(account_id, runtime)
-    return _one(request, found, Form(found.model_dump(mode="json")))
+    values = found.model_dump(mode="json") | {"version": found.version()}
+    return _one(request, found, Form(values))
 
 
 async def save_person(request: Request, account_id: PathId, runtime: RuntimeDep) -> Response:
     """Change a person's name, role, password, or whether they may sign in."""
     values = entered(await request.form())
+    form = Form(values)
     changed: dict[str, Any] = {name: values.get(name, "") for name in ("name", "system_role")}
     changed["enabled"] = values.get("enabled") == "true"
     if values.get("password"):
         changed["password"] = values["password"]
     try:
-        await rest.change_account(account_id, AccountChange.model_validate(changed), runtime)
+        body = AccountChange.model_validate(changed)
+        await rest.change_account(account_id, body, runtime, form.version)
     except (ProblemError, ValidationError) as error:
         found = await rest.read_account(account_id, runtime)
-        return _one(request, found, Form(values).refused(error))
+        return _one(request, found, form.refused(error))
     return RedirectResponse("/administration/people", status_code=303)
 
 

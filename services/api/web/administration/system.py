@@ -1,9 +1,8 @@
-"""How the system is: queues, disk, and what nobody could handle."""
+"""How the system is: queues, disk, and files that nobody could read."""
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
-from services.api.dead_letters import service as dead_letters
 from services.api.dependencies import RuntimeDep
 from services.api.pipeline import service as pipeline
 from services.api.quarantine import service as quarantine
@@ -30,12 +29,3 @@ async def show_quarantine(
     async with runtime.ledger.reading() as connection:
         page = await quarantine.list_page(connection, _SHOWN, after)
     return templates.TemplateResponse(request, "administration/quarantine.html", {"page": page})
-
-
-async def show_dead_letters(
-    request: Request, runtime: RuntimeDep, after: int | None = None
-) -> HTMLResponse:
-    """Messages that nobody could handle."""
-    async with runtime.ledger.reading() as connection:
-        page = await dead_letters.list_page(connection, _SHOWN, after)
-    return templates.TemplateResponse(request, "administration/dead-letters.html", {"page": page})

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from services.api.dependencies import RuntimeDep
 from services.api.destinations import service as destinations
 from services.api.problems import ProblemError
+from services.api.projects import endpoints as rest
 from services.api.projects import service as projects
 from services.api.projects.endpoints import Code
 from services.api.projects.schemas import ProjectChange, ProjectCreate, ProjectRead
@@ -76,15 +77,15 @@ async def save_project(
     try:
         values = values_of(form.values, _BOTH)
         body = ProjectChange.model_validate(values)
-        # Only what differs: what somebody else has changed meanwhile stays, and the audit is true.
+        # Only what differs, so that the audit is true.
         differing = {
             name: value
             for name, value in values.items()
             if getattr(body, name) != getattr(project, name)
         }
         if differing:
-            async with runtime.ledger.session() as session:
-                await projects.change(session, code, ProjectChange.model_validate(differing))
+            change = ProjectChange.model_validate(differing)
+            await rest.change_project(code, change, person, runtime, form.version)
     except (ProblemError, ValidationError) as error:
         return await _form(
             request, runtime, _refused(form, error), project=project, person=person, status=422
@@ -117,7 +118,7 @@ def values_of(texts: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any
 
 def texts_of(project: ProjectRead) -> dict[str, Any]:
     """A project as its form shows it."""
-    values = project.model_dump(mode="json")
+    values = project.model_dump(mode="json") | {"version": project.version()}
     codes = project.site_codes
     values["events"] = "\n".join(project.events)
     values["sites"] = "\n".join(
