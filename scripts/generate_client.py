@@ -45,11 +45,11 @@ class Operations:
 '''
 _CODEGEN = (
     "--input-file-type", "openapi", "--output-model-type", "pydantic_v2.BaseModel",
-    "--base-class", "sluse_client.versions.Model", "--target-python-version", "3.11", "--use-standard-collections", "--use-union-operator",
-    "--use-annotated", "--use-specialized-enum", "--use-schema-description",
-    "--use-field-description", "--use-single-line-docstring", "--disable-future-imports",
-    "--capitalise-enum-members", "--set-default-enum-member", "--strict-nullable",
-    "--no-formatters", "--disable-timestamp",
+    "--base-class", "sluse_client.versions.Model", "--target-python-version", "3.11",
+    "--use-standard-collections", "--use-union-operator", "--use-annotated",
+    "--use-specialized-enum", "--use-schema-description", "--use-field-description",
+    "--use-single-line-docstring", "--disable-future-imports", "--capitalise-enum-members",
+    "--set-default-enum-member", "--strict-nullable", "--no-formatters", "--disable-timestamp",
 )  # fmt: skip
 
 

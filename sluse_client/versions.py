@@ -18,9 +18,13 @@ class Model(BaseModel):
         """Its version, for `if_match` of a change; None for what has none."""
         return self._etag
 
+    def of_version(self, etag: str | None) -> None:
+        """Note which version it is."""
+        self._etag = etag
+
 
 def with_version(read: T, headers: Mapping[str, str]) -> T:
     """The same, with the version that the answer's headers say."""
     if isinstance(read, Model):
-        read._etag = headers.get("etag")
+        read.of_version(headers.get("etag"))
     return read

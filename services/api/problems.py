@@ -18,14 +18,69 @@ log = telemetry.logger("api")
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER = "60"  # seconds
 _NO_OBJECT = "Send a JSON object, with the header `content-type: application/json`."
-# By pydantic's names of errors: what it says of these itself is for programmers.
-_WORDS = {
+_CHOOSE, _NO_TEXT, _NO_NUMBER = "Choose one of %(expected)s.", "Give a text.", "Give a number."
+_NO_WHOLE, _NO_LIST, _NO_SECONDS = "Give a whole number.", "Give a list.", "Give a time span."
+_NO_DATE, _NO_YES = "Give a date, like 2020-02-14.", "Say true or false."
+_NO_TIME = "Give a time of day, like 22:00."
+_NO_MOMENT = "Give a moment, like 2020-02-14T10:15:00Z."
+# By pydantic's names of errors: what it says of these itself is for programmers. A test knows all
+# names, so that new ones are not forgotten.
+WORDS = {
+    "bool_parsing": _NO_YES,
+    "bool_type": _NO_YES,
+    "date_from_datetime_inexact": _NO_DATE,
+    "date_from_datetime_parsing": _NO_DATE,
+    "date_parsing": _NO_DATE,
+    "date_type": _NO_DATE,
+    "datetime_from_date_parsing": _NO_MOMENT,
+    "datetime_object_invalid": _NO_MOMENT,
+    "datetime_parsing": _NO_MOMENT,
+    "datetime_type": _NO_MOMENT,
     "dict_type": _NO_OBJECT,
+    "enum": _CHOOSE,
     "extra_forbidden": "There is no such field here.",
+    "finite_number": _NO_NUMBER,
+    "float_parsing": _NO_NUMBER,
+    "float_type": _NO_NUMBER,
+    "greater_than": "Give more than %(gt)s.",
+    "greater_than_equal": "Give %(ge)s or more.",
+    "int_from_float": _NO_WHOLE,
+    "int_parsing": _NO_WHOLE,
+    "int_parsing_size": "This number is too large.",
+    "int_type": _NO_WHOLE,
     "json_invalid": "This is not JSON.",
+    "less_than": "Give less than %(lt)s.",
+    "less_than_equal": "Give %(le)s or less.",
+    "list_type": _NO_LIST,
+    "literal_error": _CHOOSE,
     "missing": "This is missing.",
     "model_attributes_type": _NO_OBJECT,
     "model_type": _NO_OBJECT,
+    "multiple_of": "Give a multiple of %(multiple_of)s.",
+    "none_required": "Leave this out.",
+    "set_type": _NO_LIST,
+    "string_not_ascii": "Use plain letters only, without accents.",
+    "string_pattern_mismatch": "This can't be written so.",
+    "string_too_long": "This is too long: at most %(max_length)s characters.",
+    "string_too_short": "This is too short: at least %(min_length)s characters.",
+    "string_type": _NO_TEXT,
+    "string_unicode": "There is a character in this that can't be read.",
+    "time_delta_parsing": _NO_SECONDS,
+    "time_delta_type": _NO_SECONDS,
+    "time_parsing": _NO_TIME,
+    "time_type": _NO_TIME,
+    "timezone_aware": _NO_MOMENT,
+    "timezone_naive": _NO_MOMENT,
+    "too_long": "These are too many: at most %(max_length)s.",
+    "too_short": "These are too few: at least %(min_length)s.",
+    "tuple_type": _NO_LIST,
+    "url_parsing": "This is not a web address.",
+    "url_scheme": "This is not a web address.",
+    "url_syntax_violation": "This is not a web address.",
+    "url_too_long": "This is too long: at most %(max_length)s characters.",
+    "url_type": "This is not a web address.",
+    "uuid_parsing": "This is not a UUID.",
+    "uuid_type": "This is not a UUID.",
 }
 
 
@@ -126,8 +181,13 @@ def _field(error: Any) -> str:
 
 def _messages(error: Any) -> list[str]:
     """What is wrong, in words; without the value itself, which may be patient data."""
-    if error["type"] in _WORDS:
-        return [_WORDS[error["type"]]]
+    if error["type"] in WORDS:
+        values = {name: str(value) for name, value in error.get("ctx", {}).items()}
+        if values.get("min_length") == "1":
+            return [WORDS["missing"]]
+        if "expected" in values:
+            values["expected"] = values["expected"].replace(" or ", ", ")
+        return [WORDS[error["type"]] % values]
     # A profile has a line for each of its problems.
     return str(error["msg"]).removeprefix("Value error, ").splitlines()
 
@@ -161,7 +221,9 @@ def install(app: FastAPI, page: Callable[[Request, Problem], Response | None]) -
     def told(
         request: Request, problem: Problem, headers: Mapping[str, str] | None = None
     ) -> Response:
-        return page(request, problem) or answer(problem, headers)
+        shown = page(request, problem) or answer(problem)
+        shown.headers.update(headers or {})
+        return shown
 
     async def on_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, ProblemError)

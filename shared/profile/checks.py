@@ -64,7 +64,8 @@ def _standard(rule: Rule) -> Iterator[str]:
         if rule.when is not None:
             yield f"{rule.name} is treated alike in all objects: leave out 'when'"
     elif fixed := sorted(tag for tag in _FIXED if rule.covers(tag)):
-        yield f"{dictionary_name(fixed[0])} is settled by Sluse itself"
+        name = dictionary_name(fixed[0])
+        yield f"{name} is settled by Sluse itself"
     elif rule.mask != ONE_ELEMENT:
         if group & 1 and rule.action not in (Action.KEEP, Action.REMOVE):
             yield "a private group can be kept or removed only"
@@ -78,10 +79,8 @@ def _representation(rule: Rule) -> Iterator[str]:
     if not vr or allowed is None:
         return
     if vr not in allowed:
-        yield (
-            f"action '{rule.action}' is not for {rule.name}, which is {vr}; "
-            f"it is for {', '.join(sorted(allowed))}"
-        )
+        others = ", ".join(sorted(allowed))
+        yield (f"action '{rule.action}' is not for {rule.name}, which is {vr}; it is for {others}")
     elif rule.action is Action.LITERAL:
         try:
             validate_value(vr, rule.value, RAISE)

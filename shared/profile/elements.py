@@ -45,9 +45,8 @@ def standard_elements(text: str) -> Elements:
     if mask != ONE_ELEMENT:
         return Elements(tag, mask, f"({first}{second},{element})", "")
     if tag >> 16 & 1:
-        raise ElementError(
-            f"{text} is private: name its creator, and the element as 'xx{tag & 0xFF:02x}'"
-        )
+        element = f"xx{tag & 0xFF:02x}"
+        raise ElementError(f"{text} is private: name its creator, and the element as '{element}'")
     return Elements(tag, mask, dictionary_name(tag), vr_of(tag))
 
 
@@ -64,7 +63,8 @@ def private_element(text: str) -> Elements:
         raise ElementError(f"'{text}' names no element of a creator; write 'xx10' or '(0029,xx10)'")
     group = int(found[1] or "0", 16)
     if group and not group & 1:
-        raise ElementError(f"group {found[1]} is not private: those are odd")
+        number = found[1]
+        raise ElementError(f"group {number} is not private: those are odd")
     return Elements(group << 16 | int(found[2], 16), ONE_ELEMENT, text.strip(), "")
 
 
@@ -87,9 +87,7 @@ def vr_of(tag: int) -> str:
 def _by_keyword(text: str) -> Elements:
     tag = keyword_dict.get(text)
     if tag is None:
-        near = difflib.get_close_matches(text, keyword_dict, n=1)
-        raise ElementError(
-            f"'{text}' names no element"
-            + (f"; did you mean {near[0]}?" if near else "; write '(0010,0010)' or PatientName")
-        )
+        for near in difflib.get_close_matches(text, keyword_dict, n=1):
+            raise ElementError(f"'{text}' names no element; did you mean {near}?")
+        raise ElementError(f"'{text}' names no element; write '(0010,0010)' or PatientName")
     return Elements(tag, ONE_ELEMENT, text, vr_of(tag))

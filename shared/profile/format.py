@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -108,7 +108,8 @@ def _base(document: Document, found: list[str]) -> Profile:
         try:
             return ps315_profile(frozenset(document.options))
         except OptionError as error:
-            found.append(f"options: {error}")
+            why_in_words = str(error)
+            found.append(f"options: {why_in_words}")
     elif document.options:
         found.append(f"options: '{document.base}' has none; they belong to the base 'ps3.15'")
     return source_profile()
@@ -118,7 +119,8 @@ def _policies(contents: dict[str, str], found: list[str]) -> dict[Content, Polic
     policies = {}
     for name, policy in contents.items():
         if name not in set(Content):
-            found.append(f"contents: unknown '{name}'; choose among {', '.join(Content)}")
+            known = ", ".join(Content)
+            found.append(f"contents: unknown '{name}'; choose among {known}")
         elif policy not in POLICIES[Content(name)]:
             possible = ", ".join(POLICIES[Content(name)])
             found.append(f"contents: {name} can't be '{policy}'; choose one of {possible}")
@@ -151,7 +153,7 @@ def _rules(entries: list[Entry], found: list[str]) -> list[Rule]:
             if same != number:
                 wrong.append(f"rule {same} is about the same element")
             rules.append(rule)
-        found += [f"rule {number}: {one}" for one in wrong]
+        found += [f"rule {number}: {wrong_in_words}" for wrong_in_words in wrong]
     return rules
 
 
@@ -163,7 +165,8 @@ def _rule(entry: Entry, wrong: list[str]) -> Rule | None:
     except ElementError as error:
         wrong.append(str(error))
     if entry.action not in checks.OFFERED:
-        wrong.append(f"unknown action '{entry.action}'; choose one of {', '.join(checks.OFFERED)}")
+        offered = ", ".join(checks.OFFERED)
+        wrong.append(f"unknown action '{entry.action}'; choose one of {offered}")
     when = _condition(entry.when, wrong)
     if wrong or elements is None:
         return None
@@ -219,7 +222,7 @@ def read_document(text: str) -> Document:
         return Document.model_validate(json.loads(text, object_pairs_hook=_pairs))
     except json.JSONDecodeError as error:
         raise ProfileError(
-            [f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}"]
+            [f"line {error.lineno}, column {error.colno}: not JSON from here on"]
         ) from None
     except RecursionError:
         raise ProfileError(["not a profile: nested too deep"]) from None
@@ -235,22 +238,36 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-_WORDS: dict[str, Callable[[Any], str]] = {
-    "extra_forbidden": lambda error: "is not known here",
-    "missing": lambda error: "is missing",
-    "model_type": lambda error: "should be an object, in braces",
-    "literal_error": lambda error: (
-        f"'{error['input']}' is not possible; choose {error['ctx']['expected']}"
-    ),
+_NO_OBJECT = "%(field)s should be an object, in braces"
+_WORDS = {
+    "dict_type": _NO_OBJECT,
+    "extra_forbidden": "%(field)s is not known here",
+    "list_type": "%(field)s should be a valid list",
+    "literal_error": "%(field)s '%(input)s' is not possible; choose one of %(expected)s",
+    "missing": "%(field)s is missing",
+    "model_type": _NO_OBJECT,
+    "string_too_long": "%(field)s should have at most %(max_length)s characters",
+    "string_too_short": "%(field)s should have at least 1 character",
+    "string_type": "%(field)s should be a valid string",
+    "too_long": "%(field)s should have at most %(max_length)s entries",
 }
+_OTHERWISE = "%(field)s is not possible"
 
 
 def _in_words(error: Any) -> str:
     """A pydantic error as: entry, field, what is wrong."""
-    place, where = list(error["loc"]), ""
+    place = list(error["loc"])
     if place[:1] == ["rules"] and len(place) > 1:
-        where, place = f"rule {int(place[1]) + 1}: ", place[2:]
-    words = _WORDS.get(error["type"])
-    what = words(error) if words else re.sub("^[A-Z][a-z]+ should", "should", error["msg"])
-    field = ".".join(map(str, place)) or ("it" if where else "the profile")
-    return f"{where}{field} {what}"
+        number, wrong_in_words = int(place[1]) + 1, _of_field(error, place[2:])
+        return f"rule {number}: {wrong_in_words}"
+    return _of_field(error, place) if place else "the profile should be an object, in braces"
+
+
+def _of_field(error: Any, place: list[str | int]) -> str:
+    if not place:
+        return "it should be an object, in braces"
+    values = {"field": ".".join(map(str, place)), "input": error["input"]} | error.get("ctx", {})
+    if "expected" in values:
+        values["expected"] = values["expected"].replace(" or ", ", ")
+    words = _WORDS.get(error["type"], _OTHERWISE)
+    return str(words % values)

@@ -107,11 +107,11 @@ def ps315_profile(options: frozenset[str] = frozenset()) -> Profile:
 def _chosen(options: frozenset[str]) -> list[Option]:
     unknown = sorted(options - set(OPTIONS))
     if unknown:
-        raise OptionError(f"unknown option '{unknown[0]}'; choose among {', '.join(OPTIONS)}")
-    if options >= {Option.RETAIN_FULL_DATES, Option.RETAIN_MODIFIED_DATES}:
-        raise OptionError(
-            f"'{Option.RETAIN_FULL_DATES}' and '{Option.RETAIN_MODIFIED_DATES}' exclude each other"
-        )
+        option, known = unknown[0], ", ".join(OPTIONS)
+        raise OptionError(f"unknown option '{option}'; choose among {known}")
+    one, other = Option.RETAIN_FULL_DATES, Option.RETAIN_MODIFIED_DATES
+    if options >= {one, other}:
+        raise OptionError(f"'{one}' and '{other}' exclude each other")
     return [option for option in OPTIONS if option in options]
 
 

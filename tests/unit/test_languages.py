@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from services.api.web.languages import CATALOGUES, LANGUAGES, install, language_of, texts
 from services.api.web.words import from_elsewhere
+from tests.complaints import complaints
 
 TEMPLATES = CATALOGUES.parent / "templates"
 OTHERS = sorted(set(LANGUAGES) - {"en"})
@@ -35,7 +36,7 @@ def test_a_catalogue_has_every_text_and_no_other(language: str) -> None:
             found += [one for one in read_po(file, locale=language) if one.id]
     messages = {one.id: one for one in found}
     assert len(messages) == len(found), "a text is in two catalogues"
-    assert set(messages) == in_templates() | from_elsewhere()
+    assert set(messages) == in_templates() | from_elsewhere() | complaints()
     for text, message in messages.items():
         assert not message.fuzzy, text
         originals = text if isinstance(text, tuple) else (text,)

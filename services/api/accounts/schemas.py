@@ -1,5 +1,6 @@
 """What accounts look like from outside."""
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -22,18 +23,23 @@ class Language(StrEnum):
     BOKMAL = "nb"
 
 
-def _small(value: str) -> str:
-    return value.casefold()
+def _user_name(value: str) -> str:
+    small = value.casefold()
+    if re.fullmatch(USERNAME, small) is None:
+        raise ValueError("A user name has letters, digits, dots and dashes, and no blanks.")
+    return small
 
 
 def _long_enough(value: SecretStr) -> SecretStr:
     if not SHORTEST_PASSWORD <= len(value.get_secret_value()) <= LONGEST_PASSWORD:
-        raise ValueError(f"a password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
+        raise ValueError(f"A password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters.")
     return value
 
 
 Username = Annotated[
-    str, AfterValidator(_small), Field(min_length=1, max_length=64, pattern=f"(?i)^{USERNAME}$")
+    str,
+    Field(min_length=1, max_length=64, json_schema_extra={"pattern": f"(?i)^{USERNAME}$"}),
+    AfterValidator(_user_name),
 ]
 Password = Annotated[SecretStr, AfterValidator(_long_enough)]
 

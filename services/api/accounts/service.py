@@ -154,8 +154,9 @@ async def create_group_role(session: AsyncSession, body: GroupRoleCreate) -> Gro
         project_id = project.id
     kind: type[Role | SystemRole] = SystemRole if body.project is None else Role
     if not body.role or body.role.value not in {one.value for one in kind}:
-        raise rule_broken("role", "This is not a role " + ("of the system." if kind is SystemRole
-                                                         else "in a project."))  # fmt: skip
+        if kind is SystemRole:
+            raise rule_broken("role", "This is not a role of the system.")
+        raise rule_broken("role", "This is not a role in a project.")
     same = select(GroupRole).where(
         GroupRole.group_name == body.group_name, col(GroupRole.project_id) == project_id
     )

@@ -86,7 +86,8 @@ def _complaint(text: str, kind: str, meaning: str, national: bool) -> str:
     if kind == "number" and len(text) > 15:
         return f"Excel keeps only 15 digits of a number: the last ones are lost. {_AGAIN}"
     if national and text.isdigit() and len(text) < 11:
-        return f"This has {len(text)} digits instead of 11: a zero at the beginning is lost."
+        digits = len(text)
+        return f"This has {digits} digits instead of 11: a zero at the beginning is lost."
     if meaning == Kind.STUDY and text and not is_usable_uid(text):
         return "This is not a StudyInstanceUID: they are digits and dots."
     return ""

@@ -128,11 +128,16 @@ def _contradictions(lines: list[_Keyed], headings: dict[str, str]) -> Iterable[C
         for (aspect, key), what in _statements(one):
             others = [row for other, row in said[aspect, key].items() if other != what]
             if others:
-                message = (
-                    f"Row {others[0]} says another {aspect} for the same {_NAMES[Kind(key.kind)]}."
-                )
+                message = _contradicted(aspect, others[0], Kind(key.kind))
                 yield Complaint(one.line.row, headings[Kind(key.kind)], message)
                 break
+
+
+def _contradicted(aspect: str, row: int, key: Kind) -> str:
+    key_in_words = _NAMES[key]
+    if aspect == "participant":
+        return f"Row {row} says another participant for the same {key_in_words}."
+    return f"Row {row} says another event or site for the same {key_in_words}."
 
 
 _NAMES = {Kind.STUDY: "study", Kind.ACCESSION: "accession number", Kind.PATIENT: "patient"}
@@ -152,19 +157,26 @@ def _shared_participants(
     """Participants that are two patients. A person may have had two ids, so it is no mistake yet,
     but the gate will want it confirmed.
     """
-    patients = {participant: (key, "") for key, participant in known.coupled.items()}
+    patients = {participant: (key, 0) for key, participant in known.coupled.items()}
     for one in lines:
         if patient := one.keys.get(Kind.PATIENT):
             participant = one.line.participant
-            first, where = patients.setdefault(
-                participant, (patient.value_key, f" (row {one.line.row})")
-            )
+            first, row = patients.setdefault(participant, (patient.value_key, one.line.row))
             if first != patient.value_key:
-                message = (
-                    f"{participant} has another patient id as well{where}. Where both are the same "
-                    "person, you will have to confirm that when the study is here."
-                )
+                message = _two_patients(participant, row)
                 yield Complaint(one.line.row, headings[PARTICIPANT], message)
+
+
+def _two_patients(participant: str, row: int) -> str:
+    if not row:
+        return (
+            f"{participant} has another patient id as well. Where both are the same person, you "
+            "will have to confirm that when the study is here."
+        )
+    return (
+        f"{participant} has another patient id as well (row {row}). Where both are the same "
+        "person, you will have to confirm that when the study is here."
+    )
 
 
 def _weigh(lines: list[_Keyed], known: Known, headings: dict[str, str], verdict: Verdict) -> None:
@@ -182,5 +194,6 @@ def _weigh(lines: list[_Keyed], known: Known, headings: dict[str, str], verdict:
         else:
             verdict.changed += 1
             for target in before - {None, one.target}:
-                message = f"The list said {', '.join(filter(None, target or ()))} before."
+                said = ", ".join(filter(None, target or ()))
+                message = f"The list said {said} before."
                 verdict.warnings.append(Complaint(one.line.row, headings[PARTICIPANT], message))

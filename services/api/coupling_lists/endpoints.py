@@ -108,7 +108,8 @@ async def _file(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_FILE:
-            raise HTTPException(413, f"The file is too large: at most {MAX_FILE >> 20} MB.")
+            most = MAX_FILE >> 20
+            raise HTTPException(413, f"The file is too large: at most {most} MB.")
     header = Message()
     header["content-type"] = request.headers.get("content-type", "")
     if header.get_content_type() != "multipart/form-data":

@@ -30,7 +30,7 @@ from shared.ledger.couplings import Kind
 MAX_FILE = 10 << 20  # bytes
 MAX_ROWS = 100_000
 _EXCEL_PATIENCE = 120.0  # seconds
-_SEPARATORS = {";": "semicolon", ",": "comma", "\t": "tab"}
+_SEPARATORS = ";,\t"
 
 _EXAMPLE = (
     "Name the columns in the first row, for example: accession number; participant; event; site."
@@ -146,8 +146,13 @@ def _read_csv(file: bytes) -> CouplingList:
             f"The quotation marks near line {reader.line_num} don't match up: one that opens is "
             "never closed, or text follows one that closes."
         ) from None
-    form = f"CSV, {_SEPARATORS[separator]}, {encoding}"
-    return _understand(rows, form, shifting=True)
+    return _understand(rows, _form(separator, encoding), shifting=True)
+
+
+def _form(separator: str, encoding: str) -> str:
+    if separator == ";":
+        return f"CSV, semicolon, {encoding}"
+    return f"CSV, comma, {encoding}" if separator == "," else f"CSV, tab, {encoding}"
 
 
 def _decode(file: bytes) -> tuple[str, str]:
@@ -177,8 +182,10 @@ def _columns(headings: list[Cell]) -> dict[str, int]:
     for position, cell in enumerate(headings):
         meaning = meaning_of(cell.text)
         if meaning in found:
-            both = f"“{headings[found[meaning]].text.strip()}” and “{cell.text.strip()}”"
-            raise UnreadableError(f"Two columns are the same thing: {both}. Keep one of them.")
+            one, other = headings[found[meaning]].text.strip(), cell.text.strip()
+            raise UnreadableError(
+                f"Two columns are the same thing: “{one}” and “{other}”. Keep one of them."
+            )
         if meaning:
             found[meaning] = position
     if PARTICIPANT not in found:
@@ -247,8 +254,8 @@ def _line(row: int, values: dict[str, str]) -> Line:
 
 def _missing(row: int, values: dict[str, str], headings: dict[str, str]) -> Iterable[Complaint]:
     if not any(values.get(key) for key in KEYS):
-        names = " or ".join(f"“{headings[key]}”" for key in KEYS if key in headings)
-        yield Complaint(row, "", f"There is nothing to know the study by: fill in {names}.")
+        names = ", ".join(f"“{headings[key]}”" for key in KEYS if key in headings)
+        yield Complaint(row, "", f"There is nothing to know the study by: fill in one of {names}.")
     if not values.get(PARTICIPANT):
         yield Complaint(row, headings[PARTICIPANT], "The participant is missing.")
 
@@ -256,8 +263,9 @@ def _missing(row: int, values: dict[str, str], headings: dict[str, str]) -> Iter
 def _remarks(numbers: Counter[str], headings: dict[str, str]) -> Iterable[str]:
     for meaning in (*KEYS, PARTICIPANT):
         if count := numbers[meaning]:
+            heading = headings[meaning]
             yield (
-                f"In “{headings[meaning]}” {count} cells are numbers. Excel takes zeros away from "
+                f"In “{heading}” {count} cells are numbers. Excel takes zeros away from "
                 "the beginning of numbers: if there were any, format the column as text and enter "
                 "them again."
             )

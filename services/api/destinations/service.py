@@ -5,7 +5,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from services.api.destinations.schemas import DestinationWrite
-from services.api.problems import not_found, rule_broken, taken
+from services.api.problems import FieldError, ProblemError, not_found, taken
 from shared.ledger.auditing import Action, audit
 from shared.ledger.recalling import BY_SLUSE
 from shared.ledger.states import Protocol, Verification
@@ -29,8 +29,8 @@ async def write(
     session: AsyncSession, body: DestinationWrite, destination: Destination | None = None
 ) -> Destination:
     """Enter or change a destination; a problem when the name is taken or something missing."""
-    for field, complaint in _missing(body).items():
-        raise rule_broken(field, complaint)
+    if missing := _missing(body):
+        raise ProblemError(422, "The request breaks a rule.", missing)
     row = destination or Destination.model_validate(body.model_dump())
     row.sqlmodel_update(body.model_dump())
     session.add(row)
@@ -45,18 +45,22 @@ async def write(
     return row
 
 
-def _missing(body: DestinationWrite) -> dict[str, str]:
-    """What a destination can't do without, by field."""
-    missing = {}
+def _missing(body: DestinationWrite) -> list[FieldError]:
+    """What a destination can't do without."""
+    missing = []
+
+    def wants(field: str, message: str) -> None:
+        missing.append(FieldError(field=field, message=message))
+
     if body.protocol is Protocol.DIMSE:
         for field in ("ae_title", "host", "port"):
             if getattr(body, field) is None:
-                missing[field] = "Images that go over associations need it."
+                wants(field, "Images that go over associations need it.")
     else:
         if not body.url:
-            missing["url"] = "Say where the DICOMweb service is."
+            wants("url", "Say where the DICOMweb service is.")
         if body.verification is Verification.COMMITMENT:
-            missing["verification"] = "There is no storage commitment over DICOMweb; take query."
+            wants("verification", "There is no storage commitment over DICOMweb; take query.")
     if body.deletion in BY_SLUSE and not body.deletion_url:
-        missing["deletion_url"] = "Say where Sluse is to delete."
+        wants("deletion_url", "Say where Sluse is to delete.")
     return missing

@@ -122,10 +122,10 @@ def _of_import(counts: FoundCounts, studies: Sequence[ImportStudy]) -> Iterator[
             code=Code.REFUSED,
             message=f"{counts.refused} ZIPs, or files in ZIPs, are not opened; they are left out.",
         )
-    if len(studies) > MOST_STUDIES:
+    if (number := len(studies)) > MOST_STUDIES:
         yield Remark(
             code=Code.TOO_MANY,
-            message=f"There are {len(studies)} studies; the first {MOST_STUDIES} are shown. "
+            message=f"There are {number} studies; the first {MOST_STUDIES} are shown. "
             "Import them in smaller parts.",
         )
 
@@ -175,9 +175,10 @@ def _of_study(found: Import, study: ImportStudy, images: Images, place: Place) -
         )
     others = sorted(place.known_as - {found.participant or ""})
     if found.participant is not None and others:
+        names = ", ".join(others)
         yield Remark(
             code=Code.KNOWN_AS_ANOTHER,
-            message=f"The patient is another participant in the project: {', '.join(others)}.",
+            message=f"The patient is another participant in the project: {names}.",
         )
 
 

@@ -171,8 +171,11 @@ async def finish(connection: Connection, import_id: int) -> None:
             FieldError(field=f"files.{row.id}", message=f"{row.received} of {row.size} bytes")
             for row in rows
         ]
-        title = f"Not everything is here: {count} files are incomplete. Send the rest, or leave "
-        raise ProblemError(409, title + "them out (DELETE).", errors)
+        title = (
+            f"Not everything is here: {count} files are incomplete. Send the rest, or leave them "
+            "out (DELETE)."
+        )
+        raise ProblemError(409, title, errors)
     there = select(_file.c.id).where(_file.c.import_id == import_id).limit(1)
     if await connection.scalar(there) is None:
         raise ProblemError(409, "There are no files in this import yet.")

@@ -105,11 +105,17 @@ async def change(session: AsyncSession, project: Project, body: ProjectChange) -
     return project
 
 
+_TAKEN = {
+    "code": "Another project has this code.",
+    "number": "Another project has this number.",
+}
+
+
 async def _check_free(session: AsyncSession, body: ProjectCreate) -> None:
     for field, value in (("code", body.code), ("number", body.number)):
         same = select(Project).where(getattr(Project, field) == value)
         if value is not None and (await session.exec(same)).first():
-            raise taken(field, f"Another project has this {field}.")
+            raise taken(field, _TAKEN[field])
 
 
 async def _check(session: AsyncSession, project: Project) -> None:
@@ -156,7 +162,8 @@ def _check_sites(project: Project) -> None:
     """A template that names the site needs sites, each with a code of its own that fits."""
     codes = project.site_codes
     if unknown := sorted(set(codes) - set(project.sites)):
-        raise rule_broken("site_codes", f"The project has no site {unknown[0]}.")
+        site = unknown[0]
+        raise rule_broken("site_codes", f"The project has no site {site}.")
     made = template(project.participant_pattern or "")
     if made is None or not made.needs_site:
         return
@@ -166,7 +173,7 @@ def _check_sites(project: Project) -> None:
     for site in project.sites:
         code = site_code(project, site)
         if not is_site_code(code, project.participant_pattern):
-            raise rule_broken("site_codes", f"{site}: {_what_fits(made)}, not {code}.")
+            raise rule_broken("site_codes", _what_fits(made, site, code))
         # Ids of two spellings would be two participants here and one in many a PACS.
         if code.casefold() in given:
             other = given[code.casefold()]
@@ -174,7 +181,8 @@ def _check_sites(project: Project) -> None:
         given[code.casefold()] = site
 
 
-def _what_fits(made: Template) -> str:
+def _what_fits(made: Template, site: str, code: str) -> str:
     width = next(width for name, width in made.fields if name == "site")
-    length = f"{width}" if width else "1 to 9"
-    return f"give a code of {length} letters or digits"
+    if width:
+        return f"{site}: give a code of {width} letters or digits, not {code}."
+    return f"{site}: give a code of 1 to 9 letters or digits, not {code}."

@@ -52,7 +52,8 @@ async def allow(session: AsyncSession, refusal_id: int) -> Peer:
     """
     found = await _get(session, refusal_id)
     if not _can_be_allowed(found.reason, found.calling_aet):
-        raise ProblemError(409, f"Allowing the sender mends nothing. {_why(found.reason)}")
+        why_in_words = _why(found.reason)
+        raise ProblemError(409, f"Allowing the sender mends nothing. {why_in_words}")
     peer = await write(
         session,
         PeerWrite(

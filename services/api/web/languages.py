@@ -1,5 +1,6 @@
 """The languages of the pages: English stands in place, others in catalogues (gettext)."""
 
+import re
 from datetime import date
 from functools import cache
 from gettext import NullTranslations
@@ -7,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import re2
 from babel import Locale
 from babel.dates import format_skeleton, get_day_names
 from babel.messages.mofile import write_mo
@@ -19,7 +21,12 @@ from starlette.requests import Request
 
 CATALOGUES = Path(__file__).parent / "catalogues"
 LANGUAGES = {"en": "English", "nb": "Norsk (bokmål)"}
+COMPLAINTS = "complaints.po"
+"""The catalogue of what services say, values and all."""
 COOKIE = "sluse_language"
+_VALUE = re.compile(r"%\((\w+)\)s")
+_ANYTHING = re2.Options()
+_ANYTHING.dot_nl = True
 _SAME = {"no": "nb", "nn": "nb"}  # what browsers send of people who read bokmål
 
 
@@ -82,8 +89,52 @@ def _ngettext(context: Context, one: str, many: str, number: int) -> str:
 
 @pass_context
 def _translated(context: Context, text: str) -> str:
-    """A text from elsewhere: unlike those in templates it is escaped, and holds no placeholders."""
-    return texts(context.get("language", "en")).gettext(text)
+    """A text from elsewhere: unlike those in templates it is escaped, and its values are in it."""
+    return translated(context.get("language", "en"), text)
+
+
+def translated(language: str, text: str) -> str:
+    """A sentence that a service has said, in another language; as it is where no catalogue has it.
+
+    Services say plain English: that is what programs get, and what the ledger keeps. Of a sentence
+    with values in it the catalogue has the template, and the values are found in the sentence. They
+    stay as they are, but for those whose name ends in `in_words`, which are sentences themselves.
+    """
+    if not text:
+        return ""
+    found = texts(language).gettext(text)
+    if found != text:
+        return found
+    for template, translation in _templates(language):
+        if match := template.fullmatch(text):
+            values = {
+                name: translated(language, value) if name.endswith("in_words") else value
+                for name, value in match.groupdict().items()
+            }
+            return translation % values
+    return text
+
+
+@cache
+def _templates(language: str) -> list[tuple[Any, str]]:
+    """The sentences with values of the catalogue of complaints, as patterns; the plainest first."""
+    path = CATALOGUES / language / COMPLAINTS
+    if language not in LANGUAGES or not path.is_file():
+        return []
+    with path.open("rb") as file:
+        found = [one for one in read_po(file, locale=language) if "%(" in str(one.id)]
+    found.sort(key=lambda one: -len(_VALUE.sub("", str(one.id))))
+    # RE2 takes linear time whatever stands in the values, which are people's input.
+    return [(re2.compile(_pattern(str(one.id)), _ANYTHING), str(one.string)) for one in found]
+
+
+def _pattern(template: str) -> str:
+    """The regular expression of what a template can say."""
+    parts = _VALUE.split(template)  # text, name, text, name, …
+    return "".join(
+        f"(?P<{part}>.+?)" if place % 2 else re2.escape(part.replace("%%", "%"))
+        for place, part in enumerate(parts)
+    )
 
 
 @pass_context

@@ -14,7 +14,7 @@ from services.api.accounts.schemas import AccountCreate
 from services.api.accounts.signing_in import NotSignedInError
 from services.api.accounts.signing_in import sign_in as check
 from services.api.dependencies import RuntimeDep
-from services.api.problems import ProblemError, rule_broken
+from services.api.problems import ProblemError, complaints_of, rule_broken
 from services.api.rights.deciding import signer_of
 from services.api.web.languages import COOKIE, LANGUAGES
 from services.api.web.templating import THEME, THEMES, templates
@@ -116,10 +116,7 @@ async def create_first_account(
         async with runtime.ledger.session() as session:
             await accounts.create(session, body)
     except ValidationError as error:
-        text = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-        if error.errors()[0]["loc"] == ("username",):
-            text = "A user name has letters, digits, dots and dashes"
-        return _first(request, username, name, f"{text[:1].upper()}{text[1:]}.")
+        return _first(request, username, name, complaints_of(error).errors[0].message)
     except ProblemError as error:
         return _first(request, username, name, error.problem.errors[0].message)
     return RedirectResponse("/sign-in", status_code=303)

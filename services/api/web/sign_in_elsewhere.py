@@ -48,9 +48,7 @@ async def come_back_signed_in(
     except (BadSignature, TypeError):
         journey = None
     if journey is None or not code or state != journey.state:
-        return sign_in_form(
-            request, "/", complaint="Signing in did not work. Try again.", status=400
-        )
+        return sign_in_form(request, "/", complaint=_AGAIN, status=400)
     try:
         username, found = await _provider(request, runtime).end(
             _back(request, runtime), code, journey

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from babel.numbers import format_decimal
 from fastapi import Request
 from fastapi.templating import Jinja2Templates
 from jinja2 import pass_context
@@ -69,13 +70,14 @@ def _person_name(text: str) -> str:
     return f"{family}, {given}" if family and given else family or given
 
 
-def _size(octets: float) -> str:
+@pass_context
+def _size(context: Context, octets: float) -> str:
     """A number of bytes as people read it."""
     for unit in ("B", "kB", "MB", "GB"):
         if octets < 1000:
             return f"{octets:.0f} {unit}"
         octets /= 1000
-    return f"{octets:.1f} TB"
+    return f"{format_decimal(octets, '#,##0.0', locale=context.get('language', 'en'))} TB"
 
 
 @pass_context

@@ -2,6 +2,7 @@
 
 from services.api.accounts import signing_in
 from services.api.refusals import service as refusals
+from services.api.rights.needs import Where
 from services.api.web.profile.words import NO_ELEMENT, from_profiles
 from services.api.web.rules import texts as rules
 from shared.admission import CONFIRMABLE, Objection, Way
@@ -111,6 +112,8 @@ RIGHTS = {
     Right.ADMINISTER: "administer Sluse",
 }
 
+_OF_THINGS = (Where.PROJECT, Where.TRANSFER, Where.RECALL, Where.RULE, Where.IMPORT)
+_OF_STARLETTE = ("Not Found", "Method Not Allowed", "There was an error parsing the body")
 CAN_BE_CONFIRMED = frozenset(one.in_words for one in CONFIRMABLE)
 """Complaints about which a person may know better."""
 
@@ -137,6 +140,8 @@ def from_elsewhere() -> set[str]:
         *(why.in_words for why in Why),
         *refusals.WORDS,
         *rules.WORDS,
+        *(f"There is no such {where.value.split(' ')[-1]}." for where in _OF_THINGS),
+        *_OF_STARLETTE,
         signing_in.WRONG,
         signing_in.BARRED,
         signing_in.AWAY,

@@ -41,7 +41,8 @@ async def post(settings: Settings, master_key: MasterKey, hook: Hook, one: Due) 
         return Posted(False, None, "It did not answer in time.")
     # ValueError: a certificate's host name that is none, or an address.
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-        return Posted(False, None, f"It could not be reached ({type(error).__name__}).")
+        kind = type(error).__name__
+        return Posted(False, None, f"It could not be reached ({kind}).")
     if 200 <= status < 300:
         return Posted(True, status, "")
     return Posted(False, status, f"It answered with {status}.")

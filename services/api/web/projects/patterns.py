@@ -5,11 +5,11 @@ from typing import NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from services.api.fields import ParticipantPattern
+from services.api.problems import complaints_of
 from shared import participants
 
 _SHOWN = 3
 _PATTERN = TypeAdapter[str](ParticipantPattern)
-_MESSAGE = "Value error, "
 
 
 class Examples(NamedTuple):
@@ -33,7 +33,7 @@ def examples(pattern: str, site_code: str) -> Examples:
     try:
         _PATTERN.validate_python(pattern)
     except ValidationError as error:
-        return Examples([], error.errors()[0]["msg"].removeprefix(_MESSAGE))
+        return Examples([], complaints_of(error).errors[0].message)
     made = participants.template(pattern)
     if made is None:
         return Examples([])
