@@ -278,5 +278,10 @@ NEEDS: dict[str, Need] = {
     "save_destination": _ADMINISTER,
     "show_senders": _OPERATE,
     "allow_sender": _ADMINISTER,
+    "show_new_sender": _ADMINISTER,
+    "show_sender": _ADMINISTER,
+    "enter_sender": _ADMINISTER,
+    "save_sender": _ADMINISTER,
+    "drop_sender": _ADMINISTER,
 }
 """By the name of the route's function."""

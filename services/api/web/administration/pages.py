@@ -16,8 +16,16 @@ from services.api.web.administration.people import (
     show_people,
     show_person,
 )
+from services.api.web.administration.senders import (
+    allow_sender,
+    drop_sender,
+    enter_sender,
+    save_sender,
+    show_new_sender,
+    show_sender,
+    show_senders,
+)
 from services.api.web.administration.system import show_dead_letters, show_health, show_quarantine
-from services.api.web.senders import allow_sender, show_senders
 
 PAGES = (
     ("/account", show_own),
@@ -26,7 +34,9 @@ PAGES = (
     ("/administration/destinations", show_destinations),
     ("/administration/destinations/new", show_new_destination),
     ("/administration/destinations/{destination_id}", show_destination),
-    ("/administration/senders", show_senders), ("/administration/quarantine", show_quarantine),
+    ("/administration/senders", show_senders), ("/administration/senders/new", show_new_sender),
+    ("/administration/senders/{peer_id}", show_sender),
+    ("/administration/quarantine", show_quarantine),
     ("/administration/dead-letters", show_dead_letters),
 )  # fmt: skip
 BUTTONS = (
@@ -38,5 +48,8 @@ BUTTONS = (
     ("/administration/destinations", enter_destination),
     ("/administration/destinations/{destination_id}", save_destination),
     ("/administration/destinations/{destination_id}/echo", try_destination),
+    ("/administration/senders", enter_sender),
+    ("/administration/senders/{peer_id}", save_sender),
+    ("/administration/senders/{peer_id}/remove", drop_sender),
     ("/administration/senders/{refusal_id}/allow", allow_sender),
 )  # fmt: skip
