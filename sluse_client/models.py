@@ -1044,54 +1044,6 @@ class WebhookEvent(StrEnum):
     STUDY_SETTLED = "study.settled"
 
 
-class WebhookMade(BaseModel):
-    """A new webhook, and its secret."""
-
-    id: int
-    """Its number here."""
-    name: str
-    """What people call it."""
-    url: str
-    """Where events are posted to. `http://` in the hospital's own networks only; without user name, password and query."""
-    events: list[WebhookEvent]
-    """What it is told: `transfer.complete`, `transfer.attention`, and, of the whole system only, `study.settled`."""
-    project: str | None
-    """The only project that it hears of; null for the whole system."""
-    enabled: bool
-    """Whether it is told anything."""
-    created_at: AwareDatetime
-    """When it was entered."""
-    waiting: int
-    """How much it is still to be told."""
-    given_up: int
-    """What it has not taken in a day, in the last two weeks."""
-    secret: str
-    """What the signatures are made with (docs/rest.md). It is shown this once."""
-
-
-class WebhookRead(BaseModel):
-    """A webhook, without its secret."""
-
-    id: int
-    """Its number here."""
-    name: str
-    """What people call it."""
-    url: str
-    """Where events are posted to. `http://` in the hospital's own networks only; without user name, password and query."""
-    events: list[WebhookEvent]
-    """What it is told: `transfer.complete`, `transfer.attention`, and, of the whole system only, `study.settled`."""
-    project: str | None
-    """The only project that it hears of; null for the whole system."""
-    enabled: bool
-    """Whether it is told anything."""
-    created_at: AwareDatetime
-    """When it was entered."""
-    waiting: int
-    """How much it is still to be told."""
-    given_up: int
-    """What it has not taken in a day, in the last two weeks."""
-
-
 class ComparisonsKind(StrEnum):
     """
     In what a research PACS differs from the ledger.
@@ -1857,6 +1809,58 @@ class WebhookDeliveryRead(BaseModel):
     """While it waits: when it is tried next."""
     ended_at: AwareDatetime | None
     """When it was taken, or given up."""
+
+
+class WebhookMade(BaseModel):
+    """A new webhook, and its secret."""
+
+    id: int
+    """Its number here."""
+    name: str
+    """What people call it."""
+    url: str
+    """Where events are posted to. `http://` in the hospital's own networks only; without user name, password and query."""
+    events: list[WebhookEvent]
+    """What it is told: `transfer.complete`, `transfer.attention`, and, of the whole system only, `study.settled`."""
+    project: str | None
+    """The only project that it hears of; null for the whole system."""
+    enabled: bool
+    """Whether it is told anything."""
+    created_at: AwareDatetime
+    """When it was entered."""
+    waiting: int
+    """How much it is still to be told."""
+    given_up: int
+    """What it has not taken in a day, in the last two weeks."""
+    last: WebhookDeliveryRead | None
+    """The newest event that it was tried with, and what came of it; null for none."""
+    secret: str
+    """What the signatures are made with (docs/rest.md). It is shown this once."""
+
+
+class WebhookRead(BaseModel):
+    """A webhook, without its secret."""
+
+    id: int
+    """Its number here."""
+    name: str
+    """What people call it."""
+    url: str
+    """Where events are posted to. `http://` in the hospital's own networks only; without user name, password and query."""
+    events: list[WebhookEvent]
+    """What it is told: `transfer.complete`, `transfer.attention`, and, of the whole system only, `study.settled`."""
+    project: str | None
+    """The only project that it hears of; null for the whole system."""
+    enabled: bool
+    """Whether it is told anything."""
+    created_at: AwareDatetime
+    """When it was entered."""
+    waiting: int
+    """How much it is still to be told."""
+    given_up: int
+    """What it has not taken in a day, in the last two weeks."""
+    last: WebhookDeliveryRead | None
+    """The newest event that it was tried with, and what came of it; null for none."""
 
 
 class Comparison(BaseModel):

@@ -12,6 +12,8 @@ from shared.ledger.states import (
     Protocol,
     TransferState,
     Verification,
+    WebhookDeliveryState,
+    WebhookEvent,
 )
 from shared.people import Right, Source, SystemRole
 
@@ -101,6 +103,17 @@ RIGHTS = {
     Right.OPERATE: "see how Sluse runs",
     Right.ADMINISTER: "administer Sluse",
 }
+WEBHOOK_EVENTS = {
+    WebhookEvent.TRANSFER_COMPLETE: "a transfer is complete",
+    WebhookEvent.TRANSFER_ATTENTION: "a transfer needs a person",
+    WebhookEvent.STUDY_SETTLED: "a study has arrived whole, whatever becomes of it",
+}
+WEBHOOK_STATES = {
+    WebhookDeliveryState.WAITING: "is tried again",
+    WebhookDeliveryState.DELIVERED: "taken",
+    WebhookDeliveryState.GIVEN_UP: "given up",
+}
+"""What webhooks are told, and what came of it."""
 
 CAN_BE_CONFIRMED = frozenset(one.in_words for one in CONFIRMABLE)
 """Complaints about which a person may know better."""
@@ -124,6 +137,8 @@ def from_elsewhere() -> set[str]:
         *SOURCES.values(),
         *RIGHTS.values(),
         *ITEMS.values(),
+        *WEBHOOK_EVENTS.values(),
+        *WEBHOOK_STATES.values(),
         *(why.in_words for why in Why),
         *refusals.WORDS,
         signing_in.WRONG,

@@ -42,7 +42,9 @@ def in_room(
     context: dict[str, Any],
     status: int = 200,
 ) -> HTMLResponse:
-    """A page of a project, with what its templates share."""
+    """A page of a project, with what its templates share. `name` is that of a template among
+    those of projects, or with the folder that it is in.
+    """
     shared = {
         "project": project,
         "approval": approval(project),
@@ -50,4 +52,5 @@ def in_room(
         "can_identify": person.may(Right.IDENTIFY, project.id),
         "can_correct": person.may(Right.CORRECT, project.id),
     }
-    return templates.TemplateResponse(request, f"projects/{name}", shared | context, status)
+    path = name if "/" in name else f"projects/{name}"
+    return templates.TemplateResponse(request, path, shared | context, status)
