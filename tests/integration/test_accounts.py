@@ -321,3 +321,10 @@ async def test_many_guesses_at_once_are_no_more_than_one_by_one(world: World) ->
     form = {"username": "viewer", "password": "wrong"}
     answers = await asyncio.gather(*(client.post("/sign-in", data=form) for _ in range(30)))
     assert sorted(one.status_code for one in answers) == [401] * 8 + [429] * 22
+
+
+@pytest.mark.parametrize("username", ["rest", "Sluse", "directory", "system", "rule"])
+async def test_nobody_is_called_as_the_audit_calls_itself(world: World, username: str) -> None:
+    problem = await world.root("POST", "/accounts", 422, account(username))
+    assert problem["errors"][0]["field"] == "username"
+    assert "in its audit" in problem["errors"][0]["message"]

@@ -17,7 +17,7 @@ from services.api.accounts.schemas import (
 )
 from services.api.problems import not_found, rule_broken, settled, taken
 from services.api.rights.person import Person
-from shared.ledger.auditing import Action, audit
+from shared.ledger.auditing import Action, audit, is_reserved
 from shared.ledger.tables import (
     Account,
     ApiToken,
@@ -48,6 +48,8 @@ async def create(session: AsyncSession, body: AccountCreate) -> Account:
     if body.system_role is not SystemRole.ADMINISTRATOR and not await _administrators(session):
         # From the first account on everybody signs in.
         raise rule_broken("system_role", "The first account is an administrator's.")
+    if is_reserved(body.username):
+        raise rule_broken("username", "Sluse calls itself so in its audit: choose another one.")
     values = body.model_dump(exclude={"password"})
     account = Account(**values, source=Source.LOCAL if body.password else Source.LDAP)
     if body.password is not None:

@@ -145,4 +145,5 @@ def from_elsewhere() -> set[str]:
         signing_in.BARRED,
         signing_in.AWAY,
         signing_in.NO_ROLE,
+        signing_in.RESERVED,
     }

@@ -70,9 +70,7 @@ async def try_destination(
     return templates.TemplateResponse(request, "administration/echo.html", {"echo": echo})
 
 
-async def _list(
-    request: Request, runtime: RuntimeDep, echoes: Mapping[int, Echo]
-) -> HTMLResponse:
+async def _list(request: Request, runtime: RuntimeDep, echoes: Mapping[int, Echo]) -> HTMLResponse:
     context = {
         "destinations": await rest.list_destinations(runtime),
         "words": PROTOCOLS,
