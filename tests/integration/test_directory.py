@@ -23,6 +23,7 @@ from tests.servers.slapd import GROUPS, PEOPLE, SEARCHER, SEARCHERS_PASSWORD, Di
 
 __all__ = ["_fast_hashes", "world"]
 
+ELSEWHERE, COMMA = "ou=elsewhere,dc=hospital,dc=local", "\\2C"
 PEOPLE_THERE = {
     "kari": "Kari Nordmann",
     "per": "Per Ås",
@@ -40,6 +41,14 @@ GROUPS_THERE = {
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Directory]:
     with slapd(tmp_path_factory.mktemp("slapd"), PEOPLE_THERE, GROUPS_THERE) as running:
+        # While it runs: so it says of people that they are in these groups, as it would of all.
+        running.modify(
+            f"dn: {ELSEWHERE}\nchangetype: add\nobjectClass: organizationalUnit\n\n"
+            f"dn: cn=Staff,{ELSEWHERE}\nchangetype: add\nobjectClass: groupOfNames\n"
+            f"member: uid=eva,{PEOPLE}\n\n"
+            f"dn: cn=cn\\3Dstaff\\2C{GROUPS.replace(',', COMMA)},{ELSEWHERE}\n"
+            f"changetype: add\nobjectClass: groupOfNames\nmember: uid=eva,{PEOPLE}\n"
+        )
         yield running
 
 
@@ -154,18 +163,9 @@ async def test_a_short_name_is_not_that_of_a_group_elsewhere(
     world: World, directory: Directory
 ) -> None:
     """Whoever may make groups somewhere in the directory is not an administrator of Sluse."""
-    elsewhere = "ou=elsewhere,dc=hospital,dc=local"
-    directory.modify(
-        f"dn: {elsewhere}\nchangetype: add\nobjectClass: organizationalUnit\nou: elsewhere\n\n"
-        f"dn: cn=Staff,{elsewhere}\nchangetype: add\nobjectClass: groupOfNames\ncn: Staff\n"
-        f"member: uid=eva,{PEOPLE}\n\n"
-        f"dn: cn=cn\\3Dstaff\\2C{GROUPS.replace(',', chr(92) + '2C')},{elsewhere}\n"
-        f"changetype: add\nobjectClass: groupOfNames\ncn: cn=staff,{GROUPS}\n"
-        f"member: uid=eva,{PEOPLE}\n"
-    )
     settings = world.runtime.settings
     found = check(settings, "eva", "password of eva")
-    assert found is not None and f"cn=staff,{elsewhere}" in found.groups.dns
+    assert found is not None and f"cn=staff,{ELSEWHERE}" in found.groups.dns
     assert found.groups.names == frozenset()
     anywhere = check(configured(settings, directory, ldap_groups=""), "eva", "password of eva")
     assert anywhere is not None and "staff" in anywhere.groups.names

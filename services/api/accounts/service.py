@@ -1,6 +1,8 @@
 """Reads and writes accounts."""
 
-from sqlalchemy import delete, update
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, delete, func, or_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select
@@ -30,9 +32,56 @@ from shared.ledger.tables import (
 from shared.people import Role, Source, SystemRole
 
 
-async def every(session: AsyncSession) -> list[Account]:
-    """All accounts, by user name."""
-    return list(await session.exec(select(Account).order_by(col(Account.username))))
+class Wanted(NamedTuple):
+    """Which accounts are meant; what is left out does not matter."""
+
+    text: str = ""
+    """Stands somewhere in the name or the user name."""
+    system_role: SystemRole | None = None
+    """Given by a person or by a group."""
+    enabled: bool | None = None
+
+
+async def every(
+    session: AsyncSession,
+    wanted: Wanted | None = None,
+    *,
+    after: str = "",
+    limit: int | None = None,
+) -> list[Account]:
+    """Accounts by user name, those after a user name."""
+    query = select(Account).where(*_fitting(wanted or Wanted()), col(Account.username) > after)
+    return list(await session.exec(query.order_by(col(Account.username)).limit(limit)))
+
+
+async def count(session: AsyncSession, wanted: Wanted) -> int:
+    """How many accounts are meant."""
+    query = select(func.count()).select_from(Account).where(*_fitting(wanted))
+    return (await session.exec(query)).one()
+
+
+def _fitting(wanted: Wanted) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if text := wanted.text.strip():
+        # SQLite compares letters beyond ASCII as they are written.
+        ways = {text, text.casefold(), text.upper(), text.title()}
+        found.append(
+            or_(
+                col(Account.username).contains(text.casefold(), autoescape=True),
+                *(col(Account.name).icontains(one, autoescape=True) for one in sorted(ways)),
+            )
+        )
+    if wanted.system_role is not None:
+        found.append(_highest_is(wanted.system_role))
+    if wanted.enabled is not None:
+        found.append(col(Account.enabled).is_(wanted.enabled))
+    return found
+
+
+def _highest_is(role: SystemRole) -> ColumnElement[bool]:
+    """A role, by whomever it was given; no role is only what has neither."""
+    own, given = col(Account.system_role) == role, col(Account.directory_role) == role
+    return own & given if role is SystemRole.NONE else own | given
 
 
 async def get(session: AsyncSession, account_id: int) -> Account:

@@ -2,6 +2,7 @@
 
 from services.api.accounts import signing_in
 from services.api.refusals import service as refusals
+from services.api.web.administration.tables import TABLES
 from shared.admission import CONFIRMABLE, Objection, Way
 from shared.errors import Reason
 from shared.importing import Kind, Why
@@ -139,6 +140,7 @@ def from_elsewhere() -> set[str]:
         *ITEMS.values(),
         *WEBHOOK_EVENTS.values(),
         *WEBHOOK_STATES.values(),
+        *(table.about for table in TABLES),
         *(why.in_words for why in Why),
         *refusals.WORDS,
         signing_in.WRONG,

@@ -8,13 +8,20 @@ from services.api.web.administration.destinations import (
     show_new_destination,
     try_destination,
 )
+from services.api.web.administration.groups import drop_group, enter_group, show_groups
 from services.api.web.administration.own import change_password, drop_token, make_token, show_own
 from services.api.web.administration.people import (
     drop_person,
+    drop_persons_token,
     enter_person,
     save_person,
     show_people,
     show_person,
+)
+from services.api.web.administration.rule_sets import (
+    download_rule_set,
+    show_rule_set,
+    show_rule_sets,
 )
 from services.api.web.administration.senders import (
     allow_sender,
@@ -31,11 +38,15 @@ PAGES = (
     ("/account", show_own),
     ("/administration", show_health), ("/administration/people", show_people),
     ("/administration/people/{account_id}", show_person),
+    ("/administration/groups", show_groups),
     ("/administration/destinations", show_destinations),
     ("/administration/destinations/new", show_new_destination),
     ("/administration/destinations/{destination_id}", show_destination),
     ("/administration/senders", show_senders), ("/administration/senders/new", show_new_sender),
     ("/administration/senders/{peer_id}", show_sender),
+    ("/administration/rule-sets", show_rule_sets),
+    ("/administration/rule-sets/{name}", show_rule_set),
+    ("/administration/rule-sets/{name}/rows.csv", download_rule_set),
     ("/administration/quarantine", show_quarantine),
     ("/administration/dead-letters", show_dead_letters),
 )  # fmt: skip
@@ -45,6 +56,9 @@ BUTTONS = (
     ("/administration/people", enter_person),
     ("/administration/people/{account_id}", save_person),
     ("/administration/people/{account_id}/remove", drop_person),
+    ("/administration/people/{account_id}/tokens/{token_id}/revoke", drop_persons_token),
+    ("/administration/groups", enter_group),
+    ("/administration/groups/{group_role_id}/remove", drop_group),
     ("/administration/destinations", enter_destination),
     ("/administration/destinations/{destination_id}", save_destination),
     ("/administration/destinations/{destination_id}/echo", try_destination),
