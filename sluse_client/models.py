@@ -241,7 +241,7 @@ class GroupRoleRead(BaseModel):
     id: int
     """Its number here."""
     group_name: str
-    """The group's distinguished name, or its short one."""
+    """The group's distinguished name, which is that of one group only, or its short one, which is that of any group below `SLUSE_LDAP_GROUPS` that is called so; of an identity provider what it calls the group."""
     project: str | None
     """The project; left out for a role in the whole system."""
     role: str
@@ -1298,7 +1298,7 @@ class GroupRoleCreate(BaseModel):
         extra="forbid",
     )
     group_name: str
-    """The group's distinguished name, or its short one."""
+    """The group's distinguished name, which is that of one group only, or its short one, which is that of any group below `SLUSE_LDAP_GROUPS` that is called so; of an identity provider what it calls the group."""
     project: str | None = None
     """The project; left out for a role in the whole system."""
     role: Role | SystemRole
