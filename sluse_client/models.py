@@ -1377,6 +1377,8 @@ class MemberRead(BaseModel):
     """What the person is in the project."""
     by_directory: bool
     """Given by a group of the directory."""
+    counts: bool
+    """Whether it holds now: what a group gives does for some hours after the person has signed in (`SLUSE_GROUP_ROLES_HOURS`)."""
 
 
 class MemberWrite(BaseModel):

@@ -204,6 +204,9 @@ async def test_what_groups_give_counts_for_a_day(world: World) -> None:
         own = await api("GET", "/account", 200)
         assert (set(own["projects"]), own["rights"]) == ({"BBB"}, [])
         await api("GET", "/projects/AAA", 404)
+    (listed,) = [one for one in await world.root("GET", "/projects/AAA/members", 200)
+                 if one["username"] == "kari"]  # fmt: skip
+    assert (listed["by_directory"], listed["counts"]) == (True, False)
     longer = world.runtime.settings.model_copy(update={"group_roles_hours": 26})
     object.__setattr__(world.runtime, "settings", longer)
     assert "AAA" in (await system("GET", "/account", 200))["projects"]

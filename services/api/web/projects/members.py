@@ -95,7 +95,7 @@ async def _page(
 ) -> HTMLResponse:
     project = await seen_project(runtime, person, code)
     async with runtime.ledger.session() as session:
-        members = await service.every(session, code)
+        members = await service.every(session, code, runtime.settings)
     context = {
         "form": form,
         "members": members,
