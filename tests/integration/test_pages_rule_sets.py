@@ -33,6 +33,11 @@ async def test_which_there_are_and_where_they_are_used(site: Site) -> None:
     digest = hashlib.sha256(files(profile).joinpath("ps315.csv").read_bytes()).hexdigest()
     await expect(strict).to_contain_text(digest[:12])
     await expect(strict).not_to_contain_text("AAA")
+    await expect(strict).not_to_contain_text("rules of its own")
+    own = STRICT.replace("}", ', "contents": {"overlays": "remove"}}')
+    await site.root("PATCH", "/projects/BBB", 200, {"profile": own})
+    await page.reload()
+    await expect(strict).to_contain_text("with rules of its own")
 
     await site.study(1)
     labels = {"labels": ["T1", "<b>"], "state": {"rules": "f00dcafe" * 8, "outcomes": []}}

@@ -78,7 +78,7 @@ async def sign_in(runtime: Runtime, username: str, password: str, address: str) 
         if account_id is not None:
             await throttle.succeeded(connection, counted)
             secret = await sessions.begin(connection, account_id)
-            await audit(connection, Action.SIGNED_IN, actor=username[:64], account=account_id)
+            await _note_sign_in(connection, account_id)
         elif account is not None:  # what is no account's name may be a password
             await audit(connection, Action.SIGN_IN_FAILED, actor=Actor.NOBODY, account=account.id)
     if account_id is None:
@@ -121,8 +121,15 @@ async def sign_in_as(runtime: Runtime, username: str, found: Found) -> str:
             )
         account_id = await _welcome(connection, account, username, found, Source.OIDC)
         secret = await sessions.begin(connection, account_id)
-        await audit(connection, Action.SIGNED_IN, actor=username, account=account_id)
+        await _note_sign_in(connection, account_id)
     return secret
+
+
+async def _note_sign_in(connection: Connection, account_id: int) -> None:
+    """By the account's user name: in the directory the person may be called otherwise by now."""
+    named = select(_account.c.username).where(_account.c.id == account_id)
+    actor = (await connection.execute(named)).scalar_one()
+    await audit(connection, Action.SIGNED_IN, actor=actor, account=account_id)
 
 
 async def _welcome(

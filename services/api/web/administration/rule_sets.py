@@ -85,8 +85,9 @@ async def _used(runtime: Runtime) -> dict[str, list[tuple[str, bool]]]:
     used: dict[str, list[tuple[str, bool]]] = {"source-2019": [], "ps3.15": []}
     async with runtime.ledger.session() as session:
         for one in await projects.every(session):
-            base = json.loads(one.profile)["base"] if one.profile else "source-2019"
-            used.setdefault(base, []).append((one.code, bool(one.profile)))
+            own = json.loads(one.profile) if one.profile else {"base": "source-2019"}
+            differs = bool(own.get("rules") or own.get("contents"))
+            used.setdefault(own["base"], []).append((one.code, differs))
     return used
 
 
