@@ -337,7 +337,7 @@ async def test_accounts_are_searched(world: World) -> None:
         ("search=VIEW", {"viewer"}), ("search=%25", {"aase"}), ("search=nobody at all", set()),
         ("system_role=operator", {"operator"}), ("system_role=administrator", {"root"}),
         ("system_role=&search=d", {"data-entry", "data-manager", "nobody"}),
-        ("enabled=false", set()),
+        ("enabled=false", set()), ("search=%00aase%00", {"aase"}),
     ):  # fmt: skip
         listed = await world.root("GET", f"/accounts?{query}", 200)
         assert {one["username"] for one in listed} == found, query

@@ -50,7 +50,8 @@ async def every(
     limit: int | None = None,
 ) -> list[Account]:
     """Accounts by user name, those after a user name."""
-    query = select(Account).where(*_fitting(wanted or Wanted()), col(Account.username) > after)
+    beyond = col(Account.username) > _storable(after)
+    query = select(Account).where(*_fitting(wanted or Wanted()), beyond)
     return list(await session.exec(query.order_by(col(Account.username)).limit(limit)))
 
 
@@ -62,7 +63,7 @@ async def count(session: AsyncSession, wanted: Wanted) -> int:
 
 def _fitting(wanted: Wanted) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
-    if text := wanted.text.strip():
+    if text := _storable(wanted.text.strip()):
         # SQLite compares letters beyond ASCII as they are written.
         ways = {text, text.casefold(), text.upper(), text.title()}
         found.append(
@@ -76,6 +77,11 @@ def _fitting(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.enabled is not None:
         found.append(col(Account.enabled).is_(wanted.enabled))
     return found
+
+
+def _storable(text: str) -> str:
+    """Without what PostgreSQL has no text for, so that no name has it."""
+    return text.replace("\0", "")
 
 
 def _highest_is(role: SystemRole) -> ColumnElement[bool]:
