@@ -21,7 +21,7 @@ from services.api.problems import ProblemError
 from shared import telemetry
 from shared.errors import Retry, StartError
 from shared.ledger import Ledger
-from shared.ledger.auditing import ACTOR
+from shared.ledger.auditing import ACTOR, Actor
 from shared.ledger.schema import require_current
 from shared.ledger.tables import Account
 from shared.people import SystemRole
@@ -69,7 +69,7 @@ def _run(work: Callable[[AsyncSession], Awaitable[str]], data: Path | None) -> N
         sys.exit(f"The settings can't be used: {error.errors()[0]['msg']}")
     telemetry.configure_logging(settings)
     standalone.keep_private()
-    ACTOR.set("command line")
+    ACTOR.set(Actor.COMMAND_LINE)
 
     async def run() -> str:
         ledger = Ledger(settings)

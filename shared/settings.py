@@ -233,6 +233,12 @@ class Settings(BaseSettings):
         "(|(sAMAccountName={username})(uid={username}))", description="Which one signs in."
     )
     ldap_groups: str = Field("", description="Where groups are; empty: those of `memberOf` only.")
+    group_roles_hours: float = Field(
+        24,
+        gt=0,
+        description="How long what somebody's groups give counts, from the last time that they "
+        "signed in: hours. Of the directory and of the identity provider.",
+    )
 
     # The identity provider
     oidc_issuer: str | None = Field(

@@ -258,7 +258,7 @@ class GroupRoleRead(Model):
     id: int
     """Its number here."""
     group_name: str
-    """The group's distinguished name, or its short one."""
+    """The group's distinguished name, which is that of one group only, or its short one, which is that of any group below `SLUSE_LDAP_GROUPS` that is called so; of an identity provider what it calls the group."""
     project: str | None
     """The project; left out for a role in the whole system."""
     role: str
@@ -1148,54 +1148,6 @@ class WebhookEvent(StrEnum):
     STUDY_SETTLED = "study.settled"
 
 
-class WebhookMade(Model):
-    """A new webhook, and its secret."""
-
-    id: int
-    """Its number here."""
-    name: str
-    """What people call it."""
-    url: str
-    """Where events are posted to. `http://` in the hospital's own networks only; without user name, password and query."""
-    events: list[WebhookEvent]
-    """What it is told: `transfer.complete`, `transfer.attention`, and, of the whole system only, `study.settled`."""
-    project: str | None
-    """The only project that it hears of; null for the whole system."""
-    enabled: bool
-    """Whether it is told anything."""
-    created_at: AwareDatetime
-    """When it was entered."""
-    waiting: int
-    """How much it is still to be told."""
-    given_up: int
-    """What it has not taken in a day, in the last two weeks."""
-    secret: str
-    """What the signatures are made with (docs/rest.md). It is shown this once."""
-
-
-class WebhookRead(Model):
-    """A webhook, without its secret."""
-
-    id: int
-    """Its number here."""
-    name: str
-    """What people call it."""
-    url: str
-    """Where events are posted to. `http://` in the hospital's own networks only; without user name, password and query."""
-    events: list[WebhookEvent]
-    """What it is told: `transfer.complete`, `transfer.attention`, and, of the whole system only, `study.settled`."""
-    project: str | None
-    """The only project that it hears of; null for the whole system."""
-    enabled: bool
-    """Whether it is told anything."""
-    created_at: AwareDatetime
-    """When it was entered."""
-    waiting: int
-    """How much it is still to be told."""
-    given_up: int
-    """What it has not taken in a day, in the last two weeks."""
-
-
 class ComparisonsKind(StrEnum):
     """
     In what a research PACS differs from the ledger.
@@ -1532,7 +1484,7 @@ class GroupRoleCreate(Model):
         extra="forbid",
     )
     group_name: str
-    """The group's distinguished name, or its short one."""
+    """The group's distinguished name, which is that of one group only, or its short one, which is that of any group below `SLUSE_LDAP_GROUPS` that is called so; of an identity provider what it calls the group."""
     project: str | None = None
     """The project; left out for a role in the whole system."""
     role: Role | SystemRole
@@ -1624,6 +1576,8 @@ class MemberRead(Model):
     """What the person is in the project."""
     by_directory: bool
     """Given by a group of the directory."""
+    counts: bool
+    """Whether it holds now: what a group gives does for some hours after the person has signed in (`SLUSE_GROUP_ROLES_HOURS`)."""
 
 
 class MemberWrite(Model):
@@ -2070,6 +2024,58 @@ class WebhookDeliveryRead(Model):
     """While it waits: when it is tried next."""
     ended_at: AwareDatetime | None
     """When it was taken, or given up."""
+
+
+class WebhookMade(Model):
+    """A new webhook, and its secret."""
+
+    id: int
+    """Its number here."""
+    name: str
+    """What people call it."""
+    url: str
+    """Where events are posted to. `http://` in the hospital's own networks only; without user name, password and query."""
+    events: list[WebhookEvent]
+    """What it is told: `transfer.complete`, `transfer.attention`, and, of the whole system only, `study.settled`."""
+    project: str | None
+    """The only project that it hears of; null for the whole system."""
+    enabled: bool
+    """Whether it is told anything."""
+    created_at: AwareDatetime
+    """When it was entered."""
+    waiting: int
+    """How much it is still to be told."""
+    given_up: int
+    """What it has not taken in a day, in the last two weeks."""
+    last: WebhookDeliveryRead | None
+    """The newest event that it was tried with, and what came of it; null for none."""
+    secret: str
+    """What the signatures are made with (docs/rest.md). It is shown this once."""
+
+
+class WebhookRead(Model):
+    """A webhook, without its secret."""
+
+    id: int
+    """Its number here."""
+    name: str
+    """What people call it."""
+    url: str
+    """Where events are posted to. `http://` in the hospital's own networks only; without user name, password and query."""
+    events: list[WebhookEvent]
+    """What it is told: `transfer.complete`, `transfer.attention`, and, of the whole system only, `study.settled`."""
+    project: str | None
+    """The only project that it hears of; null for the whole system."""
+    enabled: bool
+    """Whether it is told anything."""
+    created_at: AwareDatetime
+    """When it was entered."""
+    waiting: int
+    """How much it is still to be told."""
+    given_up: int
+    """What it has not taken in a day, in the last two weeks."""
+    last: WebhookDeliveryRead | None
+    """The newest event that it was tried with, and what came of it; null for none."""
 
 
 class ComparisonsComparison(Model):

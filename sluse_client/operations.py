@@ -632,9 +632,20 @@ class Operations:
         """Take a refusal off the list."""
         self.transport.send("DELETE", f"/refusals/{quoted(refusal_id)}")
 
-    def list_accounts(self) -> list[models.AccountRead]:
-        """List everybody who may sign in."""
-        return self.transport.read(list[models.AccountRead], "GET", "/accounts")
+    def list_accounts(
+        self,
+        *,
+        search: str = "",
+        system_role: models.SystemRole | None = None,
+        enabled: bool | None = None,
+    ) -> list[models.AccountRead]:
+        """List everybody who may sign in, or those who are meant."""
+        return self.transport.read(
+            list[models.AccountRead],
+            "GET",
+            "/accounts",
+            query={"search": search, "system_role": system_role, "enabled": enabled},
+        )
 
     def create_account(self, body: models.AccountCreate) -> models.AccountRead:
         """Enter a person. From the first account on, an administrator's, everybody signs in."""
@@ -659,6 +670,16 @@ class Operations:
     def delete_account(self, account_id: int) -> None:
         """Remove a person: their sessions, tokens and memberships end at once."""
         self.transport.send("DELETE", f"/accounts/{quoted(account_id)}")
+
+    def list_account_tokens(self, account_id: int) -> list[models.TokenRead]:
+        """List a person's tokens, the newest first."""
+        return self.transport.read(
+            list[models.TokenRead], "GET", f"/accounts/{quoted(account_id)}/tokens"
+        )
+
+    def revoke_account_token(self, account_id: int, token_id: int) -> None:
+        """Take a token away from a person; it ends at once."""
+        self.transport.send("DELETE", f"/accounts/{quoted(account_id)}/tokens/{quoted(token_id)}")
 
     def read_own_account(self) -> models.Own:
         """Say who one is here, and what one may do."""

@@ -10,8 +10,35 @@ from shared.clock import now
 from shared.ledger.database import Connection
 from shared.ledger.tables import AuditEvent, core
 
-ACTOR: ContextVar[str] = ContextVar("actor", default="rest")
-"""Who does what is audited; `rest` is whoever uses the machine before there are accounts."""
+
+class Actor(StrEnum):
+    """Who does what is audited, where it is nobody with an account."""
+
+    HERE = "rest"
+    """Whoever uses the machine before there are accounts."""
+    NOBODY = "not signed in"
+    DIRECTORY = "directory"
+    """The hospital's directory, or its identity provider."""
+    COMMAND_LINE = "command line"
+    SLUSE = "sluse"
+    """Sluse by itself."""
+
+
+ACTOR: ContextVar[str] = ContextVar("actor", default=Actor.HERE)
+"""Who does what is audited."""
+
+# Names that people would take for Sluse, or for a part of it.
+_RESERVED = frozenset(Actor) | {
+    "api", "receiver", "classifier", "anonymizer", "forwarder", "reconciler", "system", "rule",
+    "list", "token", "webhook",
+}  # fmt: skip
+
+
+def is_reserved(username: str) -> bool:
+    """Whether the audit could not tell somebody of this user name from somebody else."""
+    # A token is `kari (workflow)`.
+    return username.casefold() in _RESERVED or "(" in username
+
 
 _audit_event = core(AuditEvent)
 

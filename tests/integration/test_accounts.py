@@ -321,3 +321,48 @@ async def test_many_guesses_at_once_are_no_more_than_one_by_one(world: World) ->
     form = {"username": "viewer", "password": "wrong"}
     answers = await asyncio.gather(*(client.post("/sign-in", data=form) for _ in range(30)))
     assert sorted(one.status_code for one in answers) == [401] * 8 + [429] * 22
+
+
+@pytest.mark.parametrize("username", ["rest", "Sluse", "directory", "system", "rule"])
+async def test_nobody_is_called_as_the_audit_calls_itself(world: World, username: str) -> None:
+    problem = await world.root("POST", "/accounts", 422, account(username))
+    assert problem["errors"][0]["field"] == "username"
+    assert "in its audit" in problem["errors"][0]["message"]
+
+
+async def test_accounts_are_searched(world: World) -> None:
+    await world.root("POST", "/accounts", 201, account("aase") | {"name": "Åse O'Neil_100%"})
+    for query, found in (
+        ("search=åse o'n", {"aase"}), ("search=ÅSE", {"aase"}), ("search=_100%25", {"aase"}),
+        ("search=VIEW", {"viewer"}), ("search=%25", {"aase"}), ("search=nobody at all", set()),
+        ("system_role=operator", {"operator"}), ("system_role=administrator", {"root"}),
+        ("system_role=&search=d", {"data-entry", "data-manager", "nobody"}),
+        ("enabled=false", set()), ("search=%00aase%00", {"aase"}),
+    ):  # fmt: skip
+        listed = await world.root("GET", f"/accounts?{query}", 200)
+        assert {one["username"] for one in listed} == found, query
+    await world.root("GET", f"/accounts?search={'x' * 65}", 422)
+
+
+async def test_administrators_see_tokens_and_take_them_away(world: World) -> None:
+    owner = await world.api("owner")
+    made = await owner("POST", "/tokens", 201, {"name": "flow", "rights": ["view"]})
+    ids = {one["username"]: one["id"] for one in await world.root("GET", "/accounts", 200)}
+    path = f"/accounts/{ids['owner']}/tokens"
+    (seen,) = await world.root("GET", path, 200)
+    assert seen["name"] == "flow" and "token" not in seen
+    assert await world.root("GET", f"/accounts/{ids['viewer']}/tokens", 200) == []
+    await world.root("GET", "/accounts/999/tokens", 404)
+    await owner("GET", path, 403)
+    await owner("DELETE", f"{path}/{made['id']}", 403)
+    await world.root("DELETE", f"/accounts/{ids['viewer']}/tokens/{made['id']}", 404)
+    await world.root("DELETE", f"{path}/{made['id']}", 204)
+    await world.root("DELETE", f"{path}/{made['id']}", 404)
+    system = world.client(authorization=f"Bearer {made['token']}")
+    assert (await system.get("/api/v1/projects")).status_code == 401
+    (last,) = [
+        one for one in await rows(world.runtime, AuditEvent) if one.action == Action.TOKEN_REVOKED
+    ]
+    assert (last.actor, last.subject) == (
+        "root", {"token": made["id"], "account": ids["owner"]}
+    )  # fmt: skip

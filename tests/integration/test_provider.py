@@ -79,6 +79,16 @@ async def test_nobody_takes_over_an_account_of_sluse(world: World, provider: Oid
     assert answer.status_code == 403 and "can&#39;t sign in to in this way" in answer.text
 
 
+@pytest.mark.parametrize("username", ["Directory", "root (workflow)", "command line"])
+async def test_nobody_comes_by_a_name_of_the_audits_own(
+    world: World, provider: OidcProvider, username: str
+) -> None:
+    provider.person |= {"preferred_username": username, "groups": ["staff"]}
+    await world.root("POST", "/group-roles", 201, {"group_name": "staff", "role": "operator"})
+    _, answer = await journey(world)
+    assert answer.status_code == 403 and "calls itself, or tokens, like that" in answer.text
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"iss": "http://other"}, {"aud": "other"}, {"exp": 1}, {"nonce": "other"}, {"nonce": None},

@@ -70,12 +70,13 @@ def slapd(
     database.mkdir()
     lines = [f"include /etc/ldap/schema/{name}.schema" for name in _SCHEMAS]
     lines += [
-        "modulepath /usr/lib/ldap", "moduleload back_mdb",
+        "modulepath /usr/lib/ldap", "moduleload back_mdb", "moduleload memberof",
         f"TLSCACertificateFile {authority.certificate}", f"TLSCertificateFile {pair.certificate}",
         f"TLSCertificateKeyFile {pair.key}", "disallow bind_anon", "database mdb",
         'suffix "dc=hospital,dc=local"', 'rootdn "cn=admin,dc=hospital,dc=local"', "rootpw admin",
         f"directory {database}", "access to attrs=userPassword by anonymous auth by * none",
         f'access to * by dn.exact="{SEARCHER}" read by * none',
+        "overlay memberof",  # of what is changed while it runs
     ]  # fmt: skip
     (folder / "slapd.conf").write_text("\n".join(lines) + "\n")
     subprocess.run(

@@ -8,6 +8,7 @@ from ldap3 import ANONYMOUS, BASE, NONE, SIMPLE, SUBTREE, Connection, Server, Tl
 from ldap3.core.exceptions import LDAPException
 from ldap3.utils.conv import escape_filter_chars
 
+from services.api.accounts.groups import Groups, of_directory
 from shared import telemetry
 from shared.settings import Settings
 
@@ -32,8 +33,8 @@ class Found:
     subject: str
     """What it knows the person by, whatever else changes."""
     name: str
-    groups: frozenset[str]
-    """Distinguished names and short ones, in small letters; those that contain others too."""
+    groups: Groups
+    """Those that contain others too."""
 
 
 def check(settings: Settings, username: str, password: str) -> Found | None:
@@ -129,7 +130,7 @@ def _name(entry: dict[str, object]) -> str:
     return ""
 
 
-def _groups(searcher: Connection, settings: Settings, entry: dict[str, object]) -> frozenset[str]:
+def _groups(searcher: Connection, settings: Settings, entry: dict[str, object]) -> Groups:
     """The groups that a person is in, and those that these are in (to some depth)."""
     known: set[str] = set()
     fresh = {value.decode(errors="replace") for value in _values(entry, "memberOf")}
@@ -142,7 +143,7 @@ def _groups(searcher: Connection, settings: Settings, entry: dict[str, object]) 
         members = fresh
         if not fresh or len(known) > _MOST_GROUPS:
             break
-    return frozenset(name.casefold() for dn in known for name in (dn, _short(dn)))
+    return of_directory(known, settings.ldap_groups)
 
 
 def _containing(searcher: Connection, settings: Settings, member: str) -> set[str]:
@@ -153,9 +154,3 @@ def _containing(searcher: Connection, settings: Settings, member: str) -> set[st
         }
     wanted = _GROUP_FILTER.format(member=escape_filter_chars(member))
     return {str(one["dn"]) for one in _search(searcher, settings.ldap_groups, wanted, ["cn"])}
-
-
-def _short(dn: str) -> str:
-    """`Research-BICAM` of `CN=Research-BICAM,OU=Groups,DC=hospital`."""
-    first = dn.split(",", 1)[0]
-    return first.partition("=")[2]

@@ -1,6 +1,8 @@
 """`/accounts`, `/account` and `/group-roles`: people, and what groups of the directory may do."""
 
-from fastapi import Response
+from typing import Annotated
+
+from fastapi import Query, Response
 
 from services.api.accounts import service
 from services.api.accounts.schemas import (
@@ -18,17 +20,30 @@ from services.api.problems import not_found, responses
 from services.api.rights.deciding import PersonDep
 from services.api.rights.person import Person, require_browser
 from services.api.routes import resource
+from services.api.tokens import service as tokens
+from services.api.tokens.schemas import TokenRead
 from services.api.versions import IfMatch, require_version
 from shared.ledger.tables import Account
+from shared.people import SystemRole
 
 router = resource("", "people")
 
 
-@router.get("/accounts")
-async def list_accounts(runtime: RuntimeDep) -> list[AccountRead]:
-    """List everybody who may sign in."""
+@router.get("/accounts", responses=responses(422))
+async def list_accounts(
+    runtime: RuntimeDep,
+    search: Annotated[
+        str, Query(max_length=64, description="What stands in the name or the user name.")
+    ] = "",
+    system_role: Annotated[
+        SystemRole | None, Query(description="In the whole system, by whomever it was given.")
+    ] = None,
+    enabled: Annotated[bool | None, Query(description="Whether they may sign in.")] = None,
+) -> list[AccountRead]:
+    """List everybody who may sign in, or those who are meant."""
+    wanted = service.Wanted(search, system_role, enabled)
     async with runtime.ledger.session() as session:
-        return [AccountRead.model_validate(row) for row in await service.every(session)]
+        return [AccountRead.model_validate(row) for row in await service.every(session, wanted)]
 
 
 @router.post("/accounts", status_code=201, responses=responses(409, 422))
@@ -61,6 +76,26 @@ async def delete_account(account_id: PathId, runtime: RuntimeDep) -> Response:
     """Remove a person: their sessions, tokens and memberships end at once."""
     async with runtime.ledger.session() as session:
         await service.remove(session, account_id)
+    return Response(status_code=204)
+
+
+@router.get("/accounts/{account_id}/tokens", responses=responses(404, 422))
+async def list_account_tokens(account_id: PathId, runtime: RuntimeDep) -> list[TokenRead]:
+    """List a person's tokens, the newest first."""
+    async with runtime.ledger.session() as session:
+        await service.get(session, account_id)
+        return await tokens.of_account(session, account_id)
+
+
+@router.delete(
+    "/accounts/{account_id}/tokens/{token_id}", status_code=204, responses=responses(404, 422)
+)
+async def revoke_account_token(
+    account_id: PathId, token_id: PathId, runtime: RuntimeDep
+) -> Response:
+    """Take a token away from a person; it ends at once."""
+    async with runtime.ledger.session() as session:
+        await tokens.take_away(session, account_id, token_id)
     return Response(status_code=204)
 
 

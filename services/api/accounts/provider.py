@@ -18,6 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from services.api.accounts.directory import Found
+from services.api.accounts.groups import of_provider
 from shared import telemetry
 from shared.settings import Settings
 
@@ -120,7 +121,7 @@ class Provider:
         found = Found(
             subject=f"{settings.oidc_issuer}#{claims['sub']}"[:255],
             name=str(claims.get("name") or "")[:100],
-            groups=frozenset(str(one).casefold() for one in groups[:_MOST_GROUPS]),
+            groups=of_provider(str(one) for one in groups[:_MOST_GROUPS]),
         )
         return username, found
 

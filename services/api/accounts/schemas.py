@@ -5,10 +5,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
+from services.api.accounts.groups import distinguished
 from services.api.accounts.hashing import LONGEST_PASSWORD, SHORTEST_PASSWORD
-from services.api.fields import Name, OptionalName, ProjectCode, like
+from services.api.fields import OptionalName, ProjectCode, like
 from services.api.versions import Edited
 from shared.people import Right, Role, Source, SystemRole
 
@@ -36,6 +37,18 @@ def _long_enough(value: SecretStr) -> SecretStr:
     return value
 
 
+def _group_name(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("no line breaks or other control characters, please")
+    if "=" in value and "," in value and distinguished(value) is None:
+        raise ValueError("write a distinguished name like CN=Research,OU=Groups,DC=hospital")
+    return value
+
+
+GroupName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300),
+    AfterValidator(_group_name),
+]  # fmt: skip
 Username = Annotated[
     str,
     Field(min_length=1, max_length=64, json_schema_extra={"pattern": f"(?i)^{USERNAME}$"}),
@@ -171,8 +184,10 @@ class GroupRoleCreate(BaseModel):
         },
     )
 
-    group_name: Annotated[Name, Field(max_length=300)] = Field(
-        description="The group's distinguished name, or its short one."
+    group_name: GroupName = Field(
+        description="The group's distinguished name, which is that of one group only, or its short "
+        "one, which is that of any group below `SLUSE_LDAP_GROUPS` that is called so; of an "
+        "identity provider what it calls the group."
     )
     project: ProjectCode | None = Field(
         None, description="The project; left out for a role in the whole system."

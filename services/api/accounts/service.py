@@ -1,6 +1,8 @@
 """Reads and writes accounts."""
 
-from sqlalchemy import delete, update
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, delete, func, or_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select
@@ -17,7 +19,7 @@ from services.api.accounts.schemas import (
 )
 from services.api.problems import not_found, rule_broken, settled, taken
 from services.api.rights.person import Person
-from shared.ledger.auditing import Action, audit
+from shared.ledger.auditing import Action, audit, is_reserved
 from shared.ledger.tables import (
     Account,
     ApiToken,
@@ -30,9 +32,62 @@ from shared.ledger.tables import (
 from shared.people import Role, Source, SystemRole
 
 
-async def every(session: AsyncSession) -> list[Account]:
-    """All accounts, by user name."""
-    return list(await session.exec(select(Account).order_by(col(Account.username))))
+class Wanted(NamedTuple):
+    """Which accounts are meant; what is left out does not matter."""
+
+    text: str = ""
+    """Stands somewhere in the name or the user name."""
+    system_role: SystemRole | None = None
+    """Given by a person or by a group."""
+    enabled: bool | None = None
+
+
+async def every(
+    session: AsyncSession,
+    wanted: Wanted | None = None,
+    *,
+    after: str = "",
+    limit: int | None = None,
+) -> list[Account]:
+    """Accounts by user name, those after a user name."""
+    beyond = col(Account.username) > _storable(after)
+    query = select(Account).where(*_fitting(wanted or Wanted()), beyond)
+    return list(await session.exec(query.order_by(col(Account.username)).limit(limit)))
+
+
+async def count(session: AsyncSession, wanted: Wanted) -> int:
+    """How many accounts are meant."""
+    query = select(func.count()).select_from(Account).where(*_fitting(wanted))
+    return (await session.exec(query)).one()
+
+
+def _fitting(wanted: Wanted) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if text := _storable(wanted.text.strip()):
+        # SQLite compares letters beyond ASCII as they are written.
+        ways = {text, text.casefold(), text.upper(), text.title()}
+        found.append(
+            or_(
+                col(Account.username).contains(text.casefold(), autoescape=True),
+                *(col(Account.name).icontains(one, autoescape=True) for one in sorted(ways)),
+            )
+        )
+    if wanted.system_role is not None:
+        found.append(_highest_is(wanted.system_role))
+    if wanted.enabled is not None:
+        found.append(col(Account.enabled).is_(wanted.enabled))
+    return found
+
+
+def _storable(text: str) -> str:
+    """Without what PostgreSQL has no text for, so that no name has it."""
+    return text.replace("\0", "")
+
+
+def _highest_is(role: SystemRole) -> ColumnElement[bool]:
+    """A role, by whomever it was given; no role is only what has neither."""
+    own, given = col(Account.system_role) == role, col(Account.directory_role) == role
+    return own & given if role is SystemRole.NONE else own | given
 
 
 async def get(session: AsyncSession, account_id: int, *, lock: bool = False) -> Account:
@@ -48,6 +103,8 @@ async def create(session: AsyncSession, body: AccountCreate) -> Account:
     if body.system_role is not SystemRole.ADMINISTRATOR and not await _administrators(session):
         # From the first account on everybody signs in.
         raise rule_broken("system_role", "The first account is an administrator's.")
+    if is_reserved(body.username):
+        raise rule_broken("username", "Sluse calls itself so in its audit: choose another one.")
     values = body.model_dump(exclude={"password"})
     account = Account(**values, source=Source.LOCAL if body.password else Source.LDAP)
     if body.password is not None:

@@ -7,10 +7,11 @@ from sqlalchemy import delete, insert, select, update
 
 from services.api.accounts import directory, hashing, sessions, throttle
 from services.api.accounts.directory import DirectoryAwayError, Found
+from services.api.accounts.groups import Groups
 from shared import telemetry
 from shared.clock import now
 from shared.ledger import Connection
-from shared.ledger.auditing import Action, audit
+from shared.ledger.auditing import Action, Actor, audit, is_reserved
 from shared.ledger.tables import Account, GroupRole, Membership, core
 from shared.people import ROLES, Role, Source, SystemRole
 from shared.runtime import Runtime
@@ -40,6 +41,10 @@ BARRED = "Too many tries. Wait a quarter of an hour, or ask an administrator of 
 AWAY = (
     "The hospital's directory does not answer. Try again in a while; accounts of Sluse itself "
     "still work."
+)
+RESERVED = (
+    "Sluse can't have an account of your user name: its audit calls itself, or tokens, like that. "
+    "Ask whoever gave you the name for another one."
 )
 NO_ROLE = "You are known, but nobody has given you anything to do in Sluse. Ask an administrator."
 
@@ -73,9 +78,9 @@ async def sign_in(runtime: Runtime, username: str, password: str, address: str) 
         if account_id is not None:
             await throttle.succeeded(connection, counted)
             secret = await sessions.begin(connection, account_id)
-            await audit(connection, Action.SIGNED_IN, actor=username[:64], account=account_id)
+            await _note_sign_in(connection, account_id)
         elif account is not None:  # what is no account's name may be a password
-            await audit(connection, Action.SIGN_IN_FAILED, actor="nobody", account=account.id)
+            await audit(connection, Action.SIGN_IN_FAILED, actor=Actor.NOBODY, account=account.id)
     if account_id is None:
         raise NotSignedInError(WRONG)
     return secret
@@ -116,8 +121,15 @@ async def sign_in_as(runtime: Runtime, username: str, found: Found) -> str:
             )
         account_id = await _welcome(connection, account, username, found, Source.OIDC)
         secret = await sessions.begin(connection, account_id)
-        await audit(connection, Action.SIGNED_IN, actor=username, account=account_id)
+        await _note_sign_in(connection, account_id)
     return secret
+
+
+async def _note_sign_in(connection: Connection, account_id: int) -> None:
+    """By the account's user name: in the directory the person may be called otherwise by now."""
+    named = select(_account.c.username).where(_account.c.id == account_id)
+    actor = (await connection.execute(named)).scalar_one()
+    await audit(connection, Action.SIGNED_IN, actor=actor, account=account_id)
 
 
 async def _welcome(
@@ -134,6 +146,8 @@ async def _welcome(
         # The name was given to somebody else: what the first one may do is not theirs.
         log.warning("a user name belongs to another person now", account=account.id)
         raise NotSignedInError(WRONG)
+    if account is None and is_reserved(username):
+        raise NotSignedInError(RESERVED, 403)
     system_role, projects = await _roles(connection, found.groups)
     if account is None and system_role is SystemRole.NONE and not projects:
         raise NotSignedInError(NO_ROLE, 403)
@@ -151,7 +165,7 @@ async def _welcome(
             .returning(_account.c.id)
         )  # fmt: skip
         account_id = int(result.scalar_one())
-        await audit(connection, Action.ACCOUNT_CREATED, actor="directory", account=account_id)
+        await audit(connection, Action.ACCOUNT_CREATED, actor=Actor.DIRECTORY, account=account_id)
     else:
         account_id = account.id
         await connection.execute(
@@ -161,13 +175,11 @@ async def _welcome(
     return account_id
 
 
-async def _roles(
-    connection: Connection, groups: frozenset[str]
-) -> tuple[SystemRole, dict[int, Role]]:
+async def _roles(connection: Connection, groups: Groups) -> tuple[SystemRole, dict[int, Role]]:
     """What a person's groups give: the highest role in the system, and in each project."""
     system, projects = SystemRole.NONE, dict[int, Role]()
     for row in await connection.execute(select(_group_role)):
-        if row.group_name.casefold() not in groups:
+        if not groups.have(row.group_name):
             continue
         if row.project_id is None:
             system = max(system, SystemRole(row.role), key=_RANK.index)

@@ -19,13 +19,14 @@ from services.api.problems import ProblemError
 from shared import telemetry
 from shared.clock import now
 from shared.errors import Reason, Retry, StepError
+from shared.ledger.auditing import Actor
 from shared.ledger.states import IMPORT_ENDED, ImportState
 from shared.ledger.tables import Import, ImportFile, core
 from shared.runtime import Runtime
 
 log = telemetry.logger("api")
 
-ACTOR = "sluse"
+ACTOR = Actor.SLUSE
 """Who discards what nobody goes on with, in the audit."""
 _import, _file = core(Import), core(ImportFile)
 _EVERY = 1.0  # seconds between looks for something to do

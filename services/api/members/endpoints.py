@@ -23,7 +23,7 @@ Username = Annotated[
 async def list_members(code: Code, runtime: RuntimeDep) -> list[MemberRead]:
     """List who works in the project."""
     async with runtime.ledger.session() as session:
-        return await service.every(session, code)
+        return await service.every(session, code, runtime.settings)
 
 
 @router.put("/{username}", responses=responses(404, 409, 422))

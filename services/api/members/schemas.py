@@ -23,9 +23,15 @@ class MemberWrite(BaseModel):
 class MemberRead(BaseModel):
     """Somebody who works in a project."""
 
-    model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE | {"by_directory": False}})
+    model_config = ConfigDict(
+        json_schema_extra={"example": _EXAMPLE | {"by_directory": False, "counts": True}}
+    )
 
     username: str = Field(description="The person.")
     name: str = Field(description="What the person is called.")
     role: Role = Field(description="What the person is in the project.")
     by_directory: bool = Field(description="Given by a group of the directory.")
+    counts: bool = Field(
+        description="Whether it holds now: what a group gives does for some hours after the person "
+        "has signed in (`SLUSE_GROUP_ROLES_HOURS`)."
+    )

@@ -6,12 +6,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from services.api.members.schemas import MemberRead, MemberWrite
 from services.api.problems import not_found, settled
 from services.api.projects import service as projects
+from services.api.rights.knowing import groups_count
 from shared.ledger.auditing import Action, audit
 from shared.ledger.tables import Account, Membership
 from shared.people import Role
+from shared.settings import Settings
 
 
-async def every(session: AsyncSession, code: str) -> list[MemberRead]:
+async def every(session: AsyncSession, code: str, settings: Settings) -> list[MemberRead]:
     """The members of a project, by user name."""
     project = await projects.get(session, code)
     rows = await session.exec(
@@ -19,7 +21,14 @@ async def every(session: AsyncSession, code: str) -> list[MemberRead]:
         .where(Membership.account_id == Account.id, Membership.project_id == project.id)
         .order_by(col(Account.username), col(Membership.by_directory))
     )
-    return [_read(account, membership) for account, membership in rows]
+    return [
+        _read(
+            account,
+            membership,
+            counts=not membership.by_directory or groups_count(account.signed_in_at, settings),
+        )
+        for account, membership in rows
+    ]
 
 
 async def put(session: AsyncSession, code: str, username: str, body: MemberWrite) -> MemberRead:
@@ -94,10 +103,11 @@ async def _membership(
     return found.first()
 
 
-def _read(account: Account, membership: Membership) -> MemberRead:
+def _read(account: Account, membership: Membership, *, counts: bool = True) -> MemberRead:
     return MemberRead(
         username=account.username,
         name=account.name,
         role=Role(membership.role),
         by_directory=membership.by_directory,
+        counts=counts,
     )

@@ -1,5 +1,6 @@
 """Who sends a request: a token, a session, or, before there are accounts, this machine."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import exists, select, update
@@ -14,6 +15,7 @@ from shared.ledger import Connection
 from shared.ledger.tables import Account, ApiToken, Membership, core
 from shared.people import EVERYWHERE, ROLES, SYSTEM_ROLES, Right, Role, SystemRole
 from shared.runtime import Runtime
+from shared.settings import Settings
 
 _account, _membership, _token = core(Account), core(Membership), core(ApiToken)
 _HERE = ("127.0.0.1", "::1")
@@ -32,7 +34,9 @@ async def who(request: Request, runtime: Runtime, signer: Signer) -> Person | No
     return EVERYBODY_HERE if await _is_open(request, runtime) else None
 
 
-async def person_of(connection: Connection, account_id: int, *, by_cookie: bool) -> Person | None:
+async def person_of(
+    connection: Connection, account_id: int, settings: Settings, *, by_cookie: bool
+) -> Person | None:
     """What somebody with an account is and may do; None when the account is gone or closed."""
     row = (
         await connection.execute(
@@ -41,15 +45,18 @@ async def person_of(connection: Connection, account_id: int, *, by_cookie: bool)
     ).first()
     if row is None:
         return None
-    memberships = await connection.execute(
-        select(_membership.c.project_id, _membership.c.role).where(
-            _membership.c.account_id == account_id
-        )
+    wanted = select(_membership.c.project_id, _membership.c.role).where(
+        _membership.c.account_id == account_id
     )
+    roles = [SystemRole(row.system_role)]
+    if groups_count(row.signed_in_at, settings):
+        roles.append(SystemRole(row.directory_role))
+    else:
+        wanted = wanted.where(~_membership.c.by_directory)
+    memberships = await connection.execute(wanted)
     projects: dict[int, frozenset[Right]] = {}
     for project_id, role in memberships:
         projects[project_id] = projects.get(project_id, frozenset()) | ROLES[Role(role)]
-    roles = (SystemRole(row.system_role), SystemRole(row.directory_role))
     return Person(
         actor=row.username,
         account_id=row.id,
@@ -60,6 +67,15 @@ async def person_of(connection: Connection, account_id: int, *, by_cookie: bool)
         projects=projects,
         by_cookie=by_cookie,
     )
+
+
+def groups_count(signed_in_at: datetime | None, settings: Settings) -> bool:
+    """Whether what the directory said of somebody's groups when they signed in still counts.
+
+    Whoever signs in has it said anew. Of those who do not, nobody knows what has become.
+    """
+    longest = timedelta(hours=settings.group_roles_hours)
+    return signed_in_at is not None and signed_in_at > now() - longest
 
 
 async def are_there_accounts(connection: Connection) -> bool:
@@ -84,7 +100,7 @@ async def _by_token(runtime: Runtime, token: str) -> Person | None:
         ).first()
         if row is None:
             return None
-        owner = await person_of(connection, row.account_id, by_cookie=False)
+        owner = await person_of(connection, row.account_id, runtime.settings, by_cookie=False)
     if owner is None:
         return None
     if row.used_at is None or (now() - row.used_at).total_seconds() > 60:
@@ -121,7 +137,7 @@ async def _by_session(runtime: Runtime, secret: str) -> Person | None:
         if found is None:
             return None
         account_id, to_be_noted = found
-        person = await person_of(connection, account_id, by_cookie=True)
+        person = await person_of(connection, account_id, runtime.settings, by_cookie=True)
     if person is not None and to_be_noted:
         async with runtime.ledger.transaction() as connection:
             await sessions.note_use(connection, secret)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.api.problems import ProblemError, not_found
+from shared.ledger.auditing import Actor
 from shared.people import PROJECT_RIGHTS, SYSTEM_RIGHTS, Right
 
 
@@ -96,6 +97,6 @@ _WORDS = {
 }
 
 EVERYBODY_HERE = Person(
-    "rest", system=SYSTEM_RIGHTS, everywhere=PROJECT_RIGHTS, name="this machine"
+    Actor.HERE, system=SYSTEM_RIGHTS, everywhere=PROJECT_RIGHTS, name="this machine"
 )
 """Whoever uses the machine that Sluse runs on, as long as it has no accounts."""

@@ -21,11 +21,16 @@ _MOST = 50  # of one person
 
 
 async def every(session: AsyncSession, person: Person) -> list[TokenRead]:
+    """One's own tokens, the newest first."""
+    return await of_account(session, person.account_id)
+
+
+async def of_account(session: AsyncSession, account_id: int | None) -> list[TokenRead]:
     """A person's tokens, the newest first."""
     rows = await session.exec(
         select(ApiToken, Project.code)
         .join(Project, isouter=True)
-        .where(ApiToken.account_id == person.account_id)
+        .where(ApiToken.account_id == account_id)
         .order_by(col(ApiToken.id).desc())
     )
     return [_read(token, code) for token, code in rows]
@@ -67,13 +72,20 @@ async def create(session: AsyncSession, person: Person, body: TokenCreate) -> To
 
 
 async def revoke(session: AsyncSession, person: Person, token_id: int) -> None:
-    """Take one of a person's tokens away."""
+    """Take one of one's own tokens away."""
     require_browser(person)
+    await take_away(session, person.account_id, token_id)
+
+
+async def take_away(session: AsyncSession, account_id: int | None, token_id: int) -> None:
+    """Take one of a person's tokens away; a 404 problem when it is none of theirs."""
     row = await session.get(ApiToken, token_id)
-    if row is None or person.account_id is None or row.account_id != person.account_id:
+    if row is None or account_id is None or row.account_id != account_id:
         raise not_found("token")
     await session.delete(row)
-    await audit(await session.connection(), Action.TOKEN_REVOKED, token=token_id)
+    await audit(
+        await session.connection(), Action.TOKEN_REVOKED, token=token_id, account=account_id
+    )
 
 
 def _read(token: ApiToken, project: str | None) -> TokenRead:

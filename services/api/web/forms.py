@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from services.api.problems import ProblemError, complaints_of
+from services.api.versions import Edited
 from services.api.web.words import CAN_BE_CONFIRMED
 
 
@@ -33,6 +34,11 @@ class Form:
     def version(self) -> str | None:
         """Which version of what is edited was shown: the `If-Match` of its change."""
         return self.values.get("version") or None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What was entered of the thing itself."""
+        return {name: value for name, value in self.values.items() if name != "version"}
 
     def value(self, name: str) -> Any:
         """What stands in a field."""
@@ -66,6 +72,11 @@ class Form:
         for one in found.errors:
             complaints.setdefault(one.field, []).append(one.message)
         return Form(self.values, complaints, found.title)
+
+
+def form_of(found: Edited) -> Form:
+    """The form in which something that is there is changed."""
+    return Form(found.model_dump(mode="json") | {"version": found.version()})
 
 
 def entered(sent: FormData, *, lists: Collection[str] = ()) -> dict[str, Any]:

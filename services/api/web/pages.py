@@ -54,6 +54,8 @@ from services.api.web.transfers import (
     show_transfer,
     show_transfers,
 )
+from services.api.web.webhooks.pages import BUTTONS as WEBHOOK_BUTTONS
+from services.api.web.webhooks.pages import PAGES as WEBHOOK_PAGES
 
 _PAGES = (
     ("/", overview), ("/live", live),
@@ -67,7 +69,7 @@ _PAGES = (
     ("/sign-in", show_sign_in),
     ("/first-account", show_first_account), ("/sign-in/elsewhere", leave_to_sign_in),
     ("/sign-in/done", come_back_signed_in), *PROJECT_PAGES, *PROFILE_PAGES, *RULE_PAGES,
-    *ADMINISTRATION_PAGES,
+    *ADMINISTRATION_PAGES, *WEBHOOK_PAGES,
 )  # fmt: skip
 _BUTTONS = (
     ("/assign", assign_studies), ("/assign/check", check_place),
@@ -84,6 +86,7 @@ _BUTTONS = (
     ("/sign-in", sign_in), ("/sign-out", sign_out),
     ("/first-account", create_first_account), ("/look", choose_look),
     *PROJECT_BUTTONS, *PROFILE_BUTTONS, *RULE_BUTTONS, *ADMINISTRATION_BUTTONS,
+    *WEBHOOK_BUTTONS,
 )  # fmt: skip
 
 

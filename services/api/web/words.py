@@ -3,6 +3,7 @@
 from services.api.accounts import signing_in
 from services.api.refusals import service as refusals
 from services.api.rights.needs import Where
+from services.api.web.administration.tables import TABLES
 from services.api.web.profile.words import NO_ELEMENT, from_profiles
 from services.api.web.rules import texts as rules
 from shared.admission import CONFIRMABLE, Objection, Way
@@ -16,6 +17,8 @@ from shared.ledger.states import (
     Protocol,
     TransferState,
     Verification,
+    WebhookDeliveryState,
+    WebhookEvent,
 )
 from shared.people import Right, Source, SystemRole
 
@@ -111,6 +114,17 @@ RIGHTS = {
     Right.OPERATE: "see how Sluse runs",
     Right.ADMINISTER: "administer Sluse",
 }
+WEBHOOK_EVENTS = {
+    WebhookEvent.TRANSFER_COMPLETE: "a transfer is complete",
+    WebhookEvent.TRANSFER_ATTENTION: "a transfer needs a person",
+    WebhookEvent.STUDY_SETTLED: "a study has arrived whole, whatever becomes of it",
+}
+WEBHOOK_STATES = {
+    WebhookDeliveryState.WAITING: "is tried again",
+    WebhookDeliveryState.DELIVERED: "taken",
+    WebhookDeliveryState.GIVEN_UP: "given up",
+}
+"""What webhooks are told, and what came of it."""
 
 _OF_THINGS = (Where.PROJECT, Where.TRANSFER, Where.RECALL, Where.RULE, Where.IMPORT)
 _OF_STARLETTE = ("Not Found", "Method Not Allowed", "There was an error parsing the body")
@@ -137,6 +151,9 @@ def from_elsewhere() -> set[str]:
         *SOURCES.values(),
         *RIGHTS.values(),
         *ITEMS.values(),
+        *WEBHOOK_EVENTS.values(),
+        *WEBHOOK_STATES.values(),
+        *(table.about for table in TABLES),
         *(why.in_words for why in Why),
         *refusals.WORDS,
         *rules.WORDS,
@@ -148,4 +165,5 @@ def from_elsewhere() -> set[str]:
         signing_in.NO_ROLE,
         NO_ELEMENT,
         *from_profiles(),
+        signing_in.RESERVED,
     }

@@ -17,6 +17,18 @@ _EXAMPLE: dict[str, Any] = {
     "project": "BICAM",
     "enabled": True,
 }
+_TOLD: dict[str, Any] = {
+    "id": 17,
+    "event_id": "4a4f9d9e-2f6c-4d53-a8a9-0f3f1f2f7c11",
+    "event": "transfer.complete",
+    "state": "waiting",
+    "attempts": 2,
+    "status": 503,
+    "detail": "It answered with 503.",
+    "created_at": "2026-02-14T10:11:12Z",
+    "due_at": "2026-02-14T10:21:12Z",
+    "ended_at": None,
+}
 _ABOUT_EVENTS = (
     "What it is told: `transfer.complete`, `transfer.attention`, and, of the whole system only, "
     "`study.settled`."
@@ -56,64 +68,12 @@ class WebhookChange(BaseModel):
     )
 
 
-class WebhookRead(Edited):
-    """A webhook, without its secret."""
-
-    not_edited = frozenset({"waiting", "given_up"})
-
-    model_config = ConfigDict(
-        json_schema_extra=like(
-            WebhookCreate,
-            {
-                "id": 2,
-                **_EXAMPLE,
-                "created_at": "2026-02-14T10:11:12Z",
-                "waiting": 0,
-                "given_up": 0,
-            },
-        )
-    )
-
-    id: int = Field(description="Its number here.")
-    name: str
-    url: str
-    events: list[WebhookEvent]
-    project: str | None
-    enabled: bool
-    created_at: datetime = Field(description="When it was entered.")
-    waiting: int = Field(description="How much it is still to be told.")
-    given_up: int = Field(description="What it has not taken in a day, in the last two weeks.")
-
-
-class WebhookMade(WebhookRead):
-    """A new webhook, and its secret."""
-
-    not_edited = WebhookRead.not_edited | {"secret"}
-
-    secret: str = Field(
-        description="What the signatures are made with (docs/rest.md). It is shown this once."
-    )
-
-
 class WebhookDeliveryRead(Row):
     """One event for one webhook."""
 
     model_config = ConfigDict(
         from_attributes=True,
-        json_schema_extra={
-            "example": {
-                "id": 17,
-                "event_id": "4a4f9d9e-2f6c-4d53-a8a9-0f3f1f2f7c11",
-                "event": "transfer.complete",
-                "state": "waiting",
-                "attempts": 2,
-                "status": 503,
-                "detail": "It answered with 503.",
-                "created_at": "2026-02-14T10:11:12Z",
-                "due_at": "2026-02-14T10:21:12Z",
-                "ended_at": None,
-            }
-        },
+        json_schema_extra={"example": _TOLD},
     )
 
     event_id: str = Field(description="Number of the event: `id` of the body.")
@@ -128,3 +88,46 @@ class WebhookDeliveryRead(Row):
     created_at: datetime = Field(description="When it happened.")
     due_at: datetime = Field(description="While it waits: when it is tried next.")
     ended_at: datetime | None = Field(description="When it was taken, or given up.")
+
+
+class WebhookRead(Edited):
+    """A webhook, without its secret."""
+
+    not_edited = frozenset({"waiting", "given_up", "last"})
+
+    model_config = ConfigDict(
+        json_schema_extra=like(
+            WebhookCreate,
+            {
+                "id": 2,
+                **_EXAMPLE,
+                "created_at": "2026-02-14T10:11:12Z",
+                "waiting": 1,
+                "given_up": 0,
+                "last": _TOLD,
+            },
+        )
+    )
+
+    id: int = Field(description="Its number here.")
+    name: str
+    url: str
+    events: list[WebhookEvent]
+    project: str | None
+    enabled: bool
+    created_at: datetime = Field(description="When it was entered.")
+    waiting: int = Field(description="How much it is still to be told.")
+    given_up: int = Field(description="What it has not taken in a day, in the last two weeks.")
+    last: WebhookDeliveryRead | None = Field(
+        description="The newest event that it was tried with, and what came of it; null for none."
+    )
+
+
+class WebhookMade(WebhookRead):
+    """A new webhook, and its secret."""
+
+    not_edited = WebhookRead.not_edited | {"secret"}
+
+    secret: str = Field(
+        description="What the signatures are made with (docs/rest.md). It is shown this once."
+    )

@@ -1,5 +1,8 @@
 """Reads and writes webhooks."""
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from sqlalchemy import delete, func, insert
 from sqlalchemy import select as core_select
 from sqlmodel import col, select
@@ -47,8 +50,8 @@ async def every(session: AsyncSession, person: Person) -> list[WebhookRead]:
         select(Webhook, Project.code).join(Project, isouter=True).order_by(col(Webhook.id))
     )
     seen = [(row, code) for row, code in found if _may(person, row.project_id)]
-    counts = await _counts(session, [row.id or 0 for row, _ in seen])
-    return [_read(row, code, counts) for row, code in seen]
+    known = await _known(session, [row.id or 0 for row, _ in seen])
+    return [_read(row, code, known) for row, code in seen]
 
 
 async def get(
@@ -64,7 +67,7 @@ async def get(
 async def read(session: AsyncSession, row: Webhook) -> WebhookRead:
     """A webhook as it is shown."""
     project = await session.get(Project, row.project_id) if row.project_id is not None else None
-    return _read(row, project.code if project else None, await _counts(session, [row.id or 0]))
+    return _read(row, project.code if project else None, await _known(session, [row.id or 0]))
 
 
 async def create(
@@ -94,7 +97,7 @@ async def create(
     await audit(
         await session.connection(), Action.WEBHOOK_CREATED, webhook=row.id, project=project_id
     )
-    return WebhookMade(**_read(row, body.project, {}).model_dump(), secret=secret)
+    return WebhookMade(**_read(row, body.project, _Known({}, {})).model_dump(), secret=secret)
 
 
 async def change(
@@ -193,24 +196,43 @@ def _check(url: str, events: list[WebhookEvent] | list[str], settings: Settings,
         raise rule_broken("url", str(error)) from None
 
 
-async def _counts(session: AsyncSession, ids: list[int]) -> dict[tuple[int, str], int]:
-    found = await session.exec(
-        select(WebhookDelivery.webhook_id, WebhookDelivery.state, func.count())
-        .where(
-            col(WebhookDelivery.webhook_id).in_(ids),
-            WebhookDelivery.state != WebhookDeliveryState.DELIVERED,
-        )
-        .group_by(col(WebhookDelivery.webhook_id), col(WebhookDelivery.state))
+class _Known(NamedTuple):
+    """How webhooks fare."""
+
+    counts: Mapping[tuple[int, str], int]
+    """By webhook and state: what is not delivered."""
+    last: Mapping[int, WebhookDeliveryRead]
+    """By webhook: the newest event that it was tried with."""
+
+
+async def _known(session: AsyncSession, ids: list[int]) -> _Known:
+    connection = await session.connection()
+    webhook, state = _delivery.c.webhook_id, _delivery.c.state
+    counted = await connection.execute(
+        core_select(webhook, state, func.count())
+        .where(webhook.in_(ids), state != WebhookDeliveryState.DELIVERED)
+        .group_by(webhook, state)
     )
-    return {(webhook_id, state): number for webhook_id, state, number in found}
+    newest = (
+        core_select(func.max(_delivery.c.id))
+        .where(webhook.in_(ids), _delivery.c.attempts > 0)
+        .group_by(webhook)
+    )
+    last = await connection.execute(core_select(_delivery).where(_delivery.c.id.in_(newest)))
+    return _Known(
+        {(webhook_id, state): number for webhook_id, state, number in counted},
+        {row.webhook_id: WebhookDeliveryRead.model_validate(row) for row in last},
+    )
 
 
-def _read(row: Webhook, project: str | None, counts: dict[tuple[int, str], int]) -> WebhookRead:
+def _read(row: Webhook, project: str | None, known: _Known) -> WebhookRead:
+    own_id = row.id or 0
     return WebhookRead.model_validate(
         row.model_dump()
         | {
             "project": project,
-            "waiting": counts.get((row.id or 0, WebhookDeliveryState.WAITING), 0),
-            "given_up": counts.get((row.id or 0, WebhookDeliveryState.GIVEN_UP), 0),
+            "waiting": known.counts.get((own_id, WebhookDeliveryState.WAITING), 0),
+            "given_up": known.counts.get((own_id, WebhookDeliveryState.GIVEN_UP), 0),
+            "last": known.last.get(own_id),
         }
     )

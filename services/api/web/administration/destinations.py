@@ -12,7 +12,7 @@ from services.api.dependencies import PathId, RuntimeDep
 from services.api.destinations import endpoints as rest
 from services.api.destinations.schemas import DestinationWrite, Echo
 from services.api.problems import ProblemError
-from services.api.web.forms import Form, entered
+from services.api.web.forms import Form, entered, form_of
 from services.api.web.templating import templates
 from services.api.web.words import DELETIONS, PROTOCOLS, VERIFICATIONS
 
@@ -35,8 +35,7 @@ async def show_destination(
 ) -> HTMLResponse:
     """The form of one destination."""
     found = await rest.read_destination(destination_id, runtime)
-    values = found.model_dump(mode="json") | {"version": found.version()}
-    return _form(request, Form(values), destination_id)
+    return _form(request, form_of(found), destination_id)
 
 
 async def enter_destination(request: Request, runtime: RuntimeDep) -> Response:
@@ -82,8 +81,7 @@ async def _list(request: Request, runtime: RuntimeDep, echoes: Mapping[int, Echo
 
 def _body(form: Form) -> DestinationWrite:
     values: dict[str, Any] = {name: value or None if name in _OPTIONAL else value
-                              for name, value in form.values.items()
-                              if name != "version"}  # fmt: skip
+                              for name, value in form.fields.items()}  # fmt: skip
     return DestinationWrite.model_validate(values | {"tls": values.get("tls") == "true"})
 
 

@@ -41,14 +41,11 @@ async def find_people(
     username: Annotated[str, Query(max_length=64)] = "",
 ) -> HTMLResponse:
     """Accounts whose name or user name holds what was typed so far: choices for the form."""
-    wanted, found = username.strip().casefold(), []
-    if len(wanted) >= _LEAST:
+    found = []
+    if len(username.strip()) >= _LEAST:
+        wanted = accounts.Wanted(username, enabled=True)
         async with runtime.ledger.session() as session:
-            found = [
-                one
-                for one in await accounts.every(session)
-                if one.enabled and (wanted in one.username or wanted in one.name.casefold())
-            ][:_PROPOSED]
+            found = await accounts.every(session, wanted, limit=_PROPOSED)
     return templates.TemplateResponse(request, "projects/people.html", {"people": found})
 
 
@@ -98,7 +95,7 @@ async def _page(
 ) -> HTMLResponse:
     project = await seen_project(runtime, person, code)
     async with runtime.ledger.session() as session:
-        members = await service.every(session, code)
+        members = await service.every(session, code, runtime.settings)
     context = {
         "form": form,
         "members": members,

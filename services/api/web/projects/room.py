@@ -43,7 +43,7 @@ def in_room(
     status: int = 200,
     folder: str = "projects",
 ) -> HTMLResponse:
-    """A page of a project, with what its templates share."""
+    """A page of a project, with what its templates share. `name` is a template's in `folder`."""
     shared = {
         "project": project,
         "approval": approval(project),
