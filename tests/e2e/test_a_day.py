@@ -143,6 +143,5 @@ async def bring_a_cd(page: Page, tmp_path: Path) -> None:
     await page.select_option("#f-event", "baseline")
     await good(page, "day-import-review")
     await page.click("button:text('Take the chosen studies')")
-    await expect(page.locator("#outcome .good a")).to_be_visible(timeout=PATIENCE)
-    await page.click("#outcome .good a")
+    await page.click("#outcome .good a[href^='/transfers/']", timeout=PATIENCE)
     await expect(page.locator(".state").first).to_have_text("complete", timeout=PATIENCE)

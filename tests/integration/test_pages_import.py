@@ -18,11 +18,11 @@ pytestmark = needs_chromium
 EVIL = '<img src=x onerror="document.title=1">'
 
 
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, seed: int = 1) -> Path:
     """A CD's folder with odd names, and what is no DICOM."""
-    images = list(Maker(1, size=64).ct(6).instances)
+    images = list(Maker(seed, size=64).ct(6).instances)
     for image in images:
-        image.PatientName, image.StudyDescription = EVIL, EVIL
+        image.PatientName, image.StudyDescription = EVIL, EVIL if seed == 1 else "Second"
     found = tmp_path / "CD"
     for path, content in cd(tmp_path / "made", images).items():
         file = found / path
@@ -98,12 +98,25 @@ async def test_a_cd_is_interrupted_continued_and_taken(site: Site, tmp_path: Pat
     await page.goto("/import/1/items?kind=ignored")
     await expect(page.locator("tbody")).to_contain_text("a&b <b>.txt")
     await good(page, "import-items")
+    # A second CD of one layout: what it has is new, though it is called as before.
+    second = folder(tmp_path / "second", seed=2)
+    await page.unroute("**/files/*")
     await page.goto("/import/1")
+    await page.evaluate("sessionStorage.clear()")  # another day, another browser
+    await page.click("summary:text('Add more files')")
+    await page.set_input_files("#folder", str(second))
+    await expect(page.locator("#finished")).to_be_visible()
+    await good(page, "import-more")
+    await page.click("#finish")
+    await expect(page.locator("#reading")).to_be_visible()
+    await read_all(site.runtime)
+    await expect(page.locator("tbody tr")).to_have_count(2)
+    await page.uncheck("tbody tr:has-text('Second') input")
     await page.click("button:text('Take the chosen studies')")
     await expect(page.locator("#reading")).to_be_visible()
     await bring_all(site.runtime)
     await catalogue(site.runtime)
-    await expect(page.locator("#outcome .good a")).to_have_text("Transfer 1")
+    await expect(page.locator("#outcome .good a")).to_have_text(["Study 1", "Transfer 1"])
     await good(page, "import-taken")
     assert len(await rows(site.runtime, Instance)) == 6
     assert [one.requested_by for one in await rows(site.runtime, Transfer)] == ["import"]

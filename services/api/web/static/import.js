@@ -48,20 +48,24 @@ function hash(text) {
 
 // Two CDs of one layout have files of the same paths and sizes. By their times they are told apart: a
 // file that was chosen before keeps its name and goes on; another one of its path gets another name.
-// Paths may name patients: what stays in this tab is a hash of them, and no longer than the upload.
+// What is added to an import that was looked into already is new, whatever it is called.
+// Paths may name patients: what stays in this tab is a hash of them, and no longer than the import.
 function labelled(chosen) {
   const key = `import-${room.dataset.id}`;
   const known = JSON.parse(sessionStorage.getItem(key) ?? "{}");
   const named = chosen.map((one) => {
-    const marks = known[hash(one.path)] ??= [];
+    const marks = known[hash(one.path)] ??= "adding" in room.dataset ? ["what came before"] : [];
     const mark = `${one.file.size}-${one.file.lastModified}`;
     if (!marks.includes(mark)) marks.push(mark);
     const number = marks.indexOf(mark);
     return number ? { ...one, path: `${number + 1}/${one.path}` } : one;
   });
   try { sessionStorage.setItem(key, JSON.stringify(known)); } catch { sessionStorage.removeItem(key); }
-  document.getElementById("finish").addEventListener("click", () => sessionStorage.removeItem(key), { once: true });
   return named;
+}
+
+for (const form of document.querySelectorAll("form[data-last]")) {
+  form.addEventListener("submit", () => sessionStorage.removeItem(`import-${room.dataset.id}`));
 }
 
 async function name(chosen) {
