@@ -121,7 +121,7 @@ async def test_from_signing_in_to_a_delivered_study(
         await page.click("text=Logg ut")
         await page.wait_for_url("**/sign-in")
         await page.goto("/transfers")
-        await page.wait_for_url("**/sign-in?*")
+        await expect(page.locator("input[name=password]")).to_be_visible()
     assert deployment.client.get("/pipeline").status_code == 401
 
 
