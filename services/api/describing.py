@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 
 from services.api import problems
 from services.api.guards import DICOMWEB
-from services.api.repeating import HEADER, KEY
+from services.api.repeating import HEADER, KEY, READING
 from services.api.versions import Edited
 
 PREFIX = "/api/v1"
@@ -31,13 +31,16 @@ def describe(app: FastAPI) -> None:
     """Complete the document of `app`, whose routes are all there."""
     schema = app.openapi()
     for path, operations in schema["paths"].items():
-        for method, operation in operations.items():
+        for operation in operations.values():
             if path.startswith(DICOMWEB):
                 operation["responses"].pop("422", None)  # PS3.18 has 400, and no numbers in paths
-            elif method == "post":
-                _describe_key(operation)
     for route in app.routes:
-        if isinstance(route, APIRoute) and _is_edited(route.response_model):
+        if not isinstance(route, APIRoute) or not route.include_in_schema:
+            continue
+        is_post = "POST" in (route.methods or ()) and route.path.startswith(PREFIX)
+        if is_post and route.name not in READING:
+            _describe_key(schema["paths"][route.path]["post"])
+        if _is_edited(route.response_model):
             for method in route.methods or ():
                 answers = schema["paths"][route.path][method.lower()]["responses"]
                 answers[str(route.status_code or 200)]["headers"] = _VERSION

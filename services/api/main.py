@@ -12,7 +12,7 @@ import uvicorn
 from services.api.app import create_app
 from services.api.consumer import DeadConsumer
 from services.api.imports.worker import Worker
-from services.api.profile_previews.sweeping import sweep
+from services.api.sweeping import sweep
 from services.api.webhooks.sending import Sender
 from shared.errors import StartError
 from shared.runtime import Runtime

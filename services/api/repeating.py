@@ -34,6 +34,18 @@ _LEASE = timedelta(minutes=10)
 """After this nobody works any more on what has changed nothing: its process has ended."""
 _DONE = 0
 """The status of what has changed something and has not been answered."""
+READING = frozenset({
+    "search_studies", "try_new_routing_rule", "try_changed_routing_rule", "echo_destination",
+})  # fmt: skip
+"""Change nothing: asked again, they look again, with the rights that somebody has then."""
+_IN_PARTS = frozenset({
+    "process_project_again", "apply_routing_rule", "apply_coupling_list", "upload_coupling_list",
+    "resend",
+})  # fmt: skip
+"""Commit part after part, and go on where they were when they are asked again."""
+_SECRET = frozenset({"create_token", "create_webhook"})
+"""Answer with what is shown once: that is not kept."""
+_AT_WORK = "The first request with this key is still worked on."
 _answered = core(AnsweredPost)
 log = telemetry.logger("api")
 
@@ -81,45 +93,55 @@ async def once(
         422: the key is none, or was sent with something else. 409: the first request with it is
         still worked on, or was done and its answer is not known.
     """
+    route = request.scope["route"].name
     key = request.headers[HEADER]
     if re.fullmatch(KEY, key) is None:
         raise rule_broken(HEADER, "A key has 1 to 255 letters, digits or signs, without blanks.")
     runtime: Runtime = request.app.state.runtime
-    who = f"{person.account_id or 0} {person.actor}"
+    who = f"{person.account_id or 0} {person.token_id or 0}"
     claim = _Claim(who, _digest(key.encode()), uuid.uuid4().hex)
-    fingerprint = await _fingerprint(request)
+    fingerprint = await _fingerprint(request, runtime)
     earlier = await _take(runtime, claim, fingerprint)
     if earlier is not None:
         return await _again(runtime, earlier, fingerprint)
     try:
-        answer = await _noted(claim, handle, request)
+        noted = handle if route in _IN_PARTS else _noted(claim, handle)
+        answer = await noted(request)
     except Exception:
         await _write(runtime, claim.forgotten())
         raise
-    await _remember(runtime, claim, answer)
+    if route not in _SECRET:
+        await _remember(runtime, claim, answer)
     return answer
 
 
-async def _noted(
-    claim: _Claim, handle: Callable[[Request], Awaitable[Response]], request: Request
-) -> Response:
-    """Handle a request, and note in what it commits that it was done."""
-    noting = COMMITTING.set(claim.note_done)
-    try:
-        return await handle(request)
-    finally:
-        COMMITTING.reset(noting)
+def _noted(
+    claim: _Claim, handle: Callable[[Request], Awaitable[Response]]
+) -> Callable[[Request], Awaitable[Response]]:
+    """The same, noting in what it commits that it was done."""
+
+    async def noted(request: Request) -> Response:
+        noting = COMMITTING.set(claim.note_done)
+        try:
+            return await handle(request)
+        finally:
+            COMMITTING.reset(noting)
+
+    return noted
 
 
-async def _fingerprint(request: Request) -> str:
+async def _fingerprint(request: Request, runtime: Runtime) -> str:
+    """What tells a request from others. Bodies hold passwords and patients' ids: whoever has the
+    database alone must not be able to try values out on it.
+    """
     head = f"{request.method} {request.url.path}?{request.url.query}\n"
-    return _digest(head.encode() + await request.body())
+    sent = _digest(head.encode() + await request.body())
+    return (await runtime.load_master_key()).index("answered post", sent)
 
 
 async def _take(runtime: Runtime, claim: _Claim, fingerprint: str) -> Any | None:
     """Make a key one's own; the earlier request's row if somebody has used it."""
     async with runtime.ledger.transaction() as connection:
-        await connection.execute(delete(_answered).where(_answered.c.created_at < now() - _KEPT))
         made = await connection.execute(
             insert_or(connection, _answered)
             .values(**claim._asdict(), fingerprint=fingerprint, created_at=now())
@@ -136,19 +158,34 @@ async def _take(runtime: Runtime, claim: _Claim, fingerprint: str) -> Any | None
         )
         if taken_over.rowcount:
             return None
-        return (await connection.execute(select(_answered).filter_by(**mine))).one()
+        found = (await connection.execute(select(_answered).filter_by(**mine))).first()
+    if found is None:  # refused and given back at this moment
+        raise ProblemError(409, _AT_WORK)
+    return found
+
+
+async def sweep(connection: Connection) -> None:
+    """Forget what is older than a day."""
+    await connection.execute(delete(_answered).where(_answered.c.created_at < now() - _KEPT))
+
+
+async def forget_person(connection: Connection, account_id: int) -> None:
+    """Forget what somebody was answered who is gone."""
+    await connection.execute(
+        delete(_answered).where(_answered.c.who.startswith(f"{account_id} ", autoescape=True))
+    )
 
 
 async def _again(runtime: Runtime, earlier: Any, fingerprint: str) -> Response:
     if earlier.fingerprint != fingerprint:
         raise rule_broken(HEADER, "This key was sent with another request. Make a new one.")
     if earlier.status is None:
-        raise ProblemError(409, "The first request with this key is still worked on.")
+        raise ProblemError(409, _AT_WORK)
     if earlier.status == _DONE:
         raise ProblemError(
             409,
-            "What was asked for with this key was done; its answer is not there yet, or lost. "
-            "Send it again in a moment, or look at what was done.",
+            "What was asked for with this key was begun or done; its answer is not there yet, "
+            "lost, or shown once only. Send it again in a moment, or look at what was done.",
         )
     master_key = await runtime.load_master_key()
     headers = {REPLAYED: "true"} | ({"etag": earlier.etag} if earlier.etag else {})

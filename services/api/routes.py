@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
-from services.api.repeating import HEADER, once
+from services.api.repeating import HEADER, READING, once
 from services.api.rights.deciding import decide, person_of_request
 from services.api.versions import Edited, version_of_answer
 
@@ -27,7 +27,8 @@ class _Route(APIRoute):
             return answer
 
         async def answered(request: Request) -> Response:
-            if request.method != "POST" or HEADER not in request.headers:
+            has_key = request.method == "POST" and HEADER in request.headers
+            if not has_key or self.name in READING:
                 return await versioned(request)
             await decide(request)
             return await once(request, person_of_request(request), versioned)

@@ -1,6 +1,9 @@
 """What is done once however often it is sent, and changes that do not undo each other."""
 
 import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -10,9 +13,11 @@ from sqlalchemy import select, update
 
 from services.api import repeating
 from services.api.problems import ProblemError
+from services.api.projects import processing
 from services.api.versions import Edited, require_version
 from shared.clock import now
 from shared.errors import Reason, Retry
+from shared.ledger import Ledger
 from shared.ledger.tables import AnsweredPost, ApiToken, Destination, core
 from shared.runtime import Runtime
 from tests.integration.test_people_fixtures import World
@@ -64,7 +69,7 @@ async def test_many_at_once_with_one_key_do_it_once(
     assert {one.status_code for one in answers} <= {201, 409}
     assert sum(one.status_code == 201 for one in answers) >= 1
     said = {one.json()["title"] for one in answers if one.status_code == 409}
-    assert all("still worked on" in one or "was done" in one for one in said)
+    assert all("still worked on" in one or "begun or done" in one for one in said)
     assert await count(any_runtime, Destination) == 1
 
 
@@ -99,7 +104,7 @@ async def test_an_answer_that_is_lost_is_not_done_again(
         await post(client, "/destinations", destination("one"))
     monkeypatch.undo()
     again = await post(client, "/destinations", destination("one"))
-    assert again.status_code == 409 and "was done" in again.json()["title"]
+    assert again.status_code == 409 and "begun or done" in again.json()["title"]
     assert await count(any_runtime, Destination) == 1
 
 
@@ -118,7 +123,7 @@ async def test_what_broke_off_before_it_changed_anything_is_taken_over(
 
 
 async def test_whoever_was_taken_over_changes_nothing(any_runtime: Runtime) -> None:
-    slow = repeating._Claim("0 rest", "a" * 64, "slow")
+    slow = repeating._Claim("0 0", "a" * 64, "slow")
     async with any_runtime.ledger.transaction() as connection:
         await connection.execute(
             _answered.insert().values(
@@ -132,31 +137,101 @@ async def test_whoever_was_taken_over_changes_nothing(any_runtime: Runtime) -> N
 
 
 async def test_keys_are_kept_for_a_day(any_runtime: Runtime, client: httpx.AsyncClient) -> None:
-    await post(client, "/destinations", destination("one"))
+    for number in (1, 2):
+        await post(client, "/destinations", destination(f"pacs {number}"), f"k-{number}")
+    old = update(_answered).where(_answered.c.id == 1).values(created_at=now() - timedelta(days=2))
     async with any_runtime.ledger.transaction() as connection:
-        await connection.execute(update(_answered).values(created_at=now() - timedelta(days=2)))
-    await post(client, "/destinations", destination("two"), "k-2")
-    assert len(await rows(any_runtime)) == 1
+        await connection.execute(old)
+        await repeating.sweep(connection)
+    assert [row.id for row in await rows(any_runtime)] == [2]
 
 
-async def test_a_key_is_its_owners_and_what_it_answered_is_not_written_plainly(
-    any_runtime: Runtime,
+async def test_who_has_the_database_alone_learns_nothing_of_what_was_sent(
+    any_runtime: Runtime, client: httpx.AsyncClient
 ) -> None:
+    body = json.dumps(destination("Nordmann")).encode()
+    headers = {repeating.HEADER: "k-1", "content-type": "application/json"}
+    assert (await client.post("/api/v1/destinations", content=body, headers=headers)).is_success
+    (row,) = await rows(any_runtime)
+    plain = hashlib.sha256(b"POST /api/v1/destinations?\n" + body).hexdigest()
+    assert row.fingerprint != plain and "Nordmann" not in row.body
+
+
+async def test_a_key_is_its_owners_and_secrets_are_answered_once(any_runtime: Runtime) -> None:
     world = World(any_runtime)
     await world.set_up()
-    made = []
+    wanted = {"name": "robot", "rights": ["view"]}
     for name in ("owner", "viewer"):
         client = await world.signed_in(name)
-        made.append(await post(client, "/tokens", {"name": "robot", "rights": ["view"]}))
-        made.append(await post(client, "/tokens", {"name": "robot", "rights": ["view"]}))
-    owner, owner_again, viewer, _ = (one.json()["token"] for one in made)
-    assert owner == owner_again != viewer
+        assert (await post(client, "/tokens", wanted)).status_code == 201
+        again = await post(client, "/tokens", wanted)
+        assert again.status_code == 409 and "shown once" in again.json()["title"]
     assert await count(any_runtime, ApiToken) == 2
-    assert all(owner not in row.body and row.body for row in await rows(any_runtime))
-    nobody = await post(world.client(), "/tokens", {"name": "robot", "rights": ["view"]})
-    assert nobody.status_code == 401
+    assert [row.body for row in await rows(any_runtime)] == ["", ""]
+    assert (await post(world.client(), "/tokens", wanted)).status_code == 401
+    # With the person goes what they were answered.
+    people = await world.root("GET", "/accounts", 200)
+    (viewer,) = (one["id"] for one in people if one["username"] == "viewer")
+    await world.root("DELETE", f"/accounts/{viewer}", 204)
+    assert len(await rows(any_runtime)) == 1
     for client in world.clients:
         await client.aclose()
+
+
+async def test_two_tokens_of_one_name_have_keys_of_their_own(any_runtime: Runtime) -> None:
+    world = World(any_runtime)
+    await world.set_up()
+    root = await world.signed_in("root")
+    made = []
+    for _ in range(2):
+        wanted = {"name": "robot", "rights": ["administer"]}
+        token = (await root.post("/api/v1/tokens", json=wanted)).json()["token"]
+        client = world.client(authorization=f"Bearer {token}")
+        made.append(await post(client, "/destinations", destination("one")))
+    assert [one.status_code for one in made] == [201, 409]
+    assert made[1].json()["title"] == "It exists already."
+    for client in world.clients:
+        await client.aclose()
+
+
+async def test_what_only_reads_is_read_again(any_runtime: Runtime) -> None:
+    """A repeated search is audited, and shows no more than one may see then."""
+    world = World(any_runtime)
+    await world.set_up()
+    await world.study(1)
+    manager = await world.signed_in("data-manager")
+    wanted = {"text": "P1"}
+    found = await post(manager, "/studies/search", wanted)
+    assert found.is_success and len(found.json()["items"]) == 1
+    await world.root("PUT", "/projects/AAA/members/data-manager", 200, {"role": "data-entry"})
+    again = await post(manager, "/studies/search", wanted)
+    assert again.is_success and again.json()["items"] == []
+    assert await rows(any_runtime) == []
+    for client in world.clients:
+        await client.aclose()
+
+
+async def test_what_is_done_in_parts_goes_on(
+    any_runtime: Runtime, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await post(client, "/destinations", destination("one"))
+    await client.post("/api/v1/projects", json={"code": "AAA", "destination_id": 1})
+    tried = 0
+
+    async def broken_off(ledger: Ledger, *_: object) -> AsyncIterator[list[Any]]:
+        nonlocal tried
+        tried += 1
+        async with ledger.transaction():
+            yield []
+        if tried == 1:
+            raise Retry(Reason.DATABASE_AWAY)
+
+    monkeypatch.setattr(processing, "process_again", broken_off)
+    path = "/projects/AAA/process-again"
+    assert (await post(client, path, None, "k-2")).status_code == 503
+    assert (await post(client, path, None, "k-2")).status_code == 202
+    assert (await post(client, path, None, "k-2")).headers["idempotent-replayed"] == "true"
+    assert tried == 2
 
 
 CHANGES: dict[str, tuple[str, str, Any, Any]] = {

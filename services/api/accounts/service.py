@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from services.api import repeating
 from services.api.accounts import hashing, sessions
 from services.api.accounts.schemas import (
     AccountChange,
@@ -150,6 +151,7 @@ async def remove(session: AsyncSession, account_id: int) -> None:
     connection = await session.connection()
     for table in (Membership, WebSession, ApiToken):
         await connection.execute(delete(core(table)).where(core(table).c.account_id == account_id))
+    await repeating.forget_person(connection, account_id)
     await session.delete(account)
     await session.flush()
     if not await _administrators(session):

@@ -124,6 +124,7 @@ def _narrowed(owner: Person, token: Any) -> Person:
     return Person(
         actor=f"{owner.actor} ({token.name})"[:64],
         account_id=owner.account_id,
+        token_id=token.id,
         name=owner.name,
         system=owner.system & rights,
         everywhere=everywhere,

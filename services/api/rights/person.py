@@ -33,6 +33,7 @@ class Person:
     system: frozenset[Right] = frozenset()
     everywhere: frozenset[Right] = frozenset()
     projects: Mapping[int, frozenset[Right]] = field(default_factory=dict)
+    token_id: int | None = None
     by_cookie: bool = False
     """The browser sends what shows who it is by itself, whoever made it send the request."""
 

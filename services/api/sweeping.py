@@ -1,7 +1,8 @@
-"""Deletes previews whose hour is over, whether or not anybody asks for another."""
+"""Deletes what is kept for a time only, whether or not anybody asks for it again."""
 
 import asyncio
 
+from services.api import repeating
 from services.api.profile_previews.service import forget_old
 from shared import telemetry
 from shared.errors import StepError
@@ -13,13 +14,14 @@ _EVERY = 60.0  # seconds
 
 
 async def sweep(runtime: Runtime) -> None:
-    """Delete old previews for ever."""
+    """Delete old previews, and old answers to requests with keys, for ever."""
     while True:
         try:
             async with runtime.ledger.transaction() as connection:
                 await forget_old(connection)
+                await repeating.sweep(connection)
         except StepError as error:
-            log.warning("previews wait to be deleted", reason=error.reason)
+            log.warning("what is old waits to be deleted", reason=error.reason)
         except Exception as error:  # a round that fails must not be the last one
-            log.error("previews were not deleted", exc_info=error)
+            log.error("what is old was not deleted", exc_info=error)
         await asyncio.sleep(_EVERY)
