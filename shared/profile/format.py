@@ -231,10 +231,11 @@ def read_document(text: str) -> Document:
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
+    known: set[str] = set()
+    for name, _ in pairs:
+        if name in known:
             raise ProfileError([f"'{name}' is given twice in one place"])
+        known.add(name)
     return dict(pairs)
 
 

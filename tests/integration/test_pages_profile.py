@@ -19,6 +19,7 @@ from tests.integration.test_browser_fixtures import Site, needs_chromium
 pytest_plugins = ["tests.integration.test_browser_fixtures"]
 pytestmark = needs_chromium
 
+PATIENCE = 60_000  # ms, for a process of the anonymizer to start
 PATH = "/projects/AAA/profile"
 
 
@@ -82,6 +83,9 @@ async def test_an_owner_finds_a_row_and_changes_it_and_puts_it_back(site: Site) 
     await good(page, "profile-changed-dark")
     await press(page, "Put StudyDescription back")
     await press(page, "Save")
+    await expect(page.locator(".confirm")).to_contain_text("StudyDescription: so far “replaced")
+    await page.locator(".confirm input").check()
+    await page.locator(".confirm button").click()
     await expect(page.locator(".done")).to_contain_text("Saved")
     assert (await project(site))["profile"] == ""
     changed = [one for one in await rows(site.runtime, AuditEvent)
@@ -96,7 +100,7 @@ async def test_what_lets_more_through_is_marked_and_must_be_confirmed(site: Site
     await press(page, "Save")
     confirm = page.locator(".confirm")
     await expect(confirm).to_contain_text("Do you mean it?")
-    await expect(confirm).to_contain_text("the table says “emptied”")
+    await expect(confirm).to_contain_text("so far “emptied”")
     await expect(page.locator("tbody p.mark")).to_contain_text("Lets more through")
     await good(page, "profile-confirm")
     await confirm.locator("button").click()  # without the tick
@@ -199,6 +203,10 @@ async def test_the_projects_form_has_no_json_any_more(site: Site) -> None:
     await site.root("PATCH", "/projects/AAA", 200, {"profile": own})
     await page.fill("#f-title", "Anew")
     await page.click("main form[action$='/edit'] button")
+    await expect(page.locator(".complaint")).to_contain_text("Somebody has changed this meanwhile")
+    await page.goto("/projects/AAA/edit")
+    await page.fill("#f-title", "Anew")
+    await page.click("main form[action$='/edit'] button")
     await page.wait_for_url("**/projects/AAA?done=saved")
     assert (await project(site))["profile"] == own
     await page.goto("/projects/AAA/edit")
@@ -254,7 +262,7 @@ async def test_unsaved_changes_are_tried_on_an_image(site: Site) -> None:
         await page.wait_for_url("**/profile/preview/*")
         table = page.get_by_role("region", name="What changes")
         name = table.locator("tr", has_text="PatientName")
-        await expect(name).to_contain_text("A_1")
+        await expect(name).to_contain_text("A_1", timeout=PATIENCE)
         assert page.url.endswith("/projects/AAA/profile/preview/1")  # nothing of a patient's
         gone = table.locator("tr", has_text="StudyDescription")
         await expect(gone).to_contain_text("CT thorax med kontrast")
@@ -283,14 +291,16 @@ async def test_a_data_manager_tries_the_rules_in_force(site: Site) -> None:
     await good(page, "profile-preview-waits-norsk")
     async with anonymizer(site):
         await page.reload()
-        await expect(page.get_by_role("region", name="Det som endres")).to_contain_text("A_1")
+        await expect(page.get_by_role("region", name="Det som endres")).to_contain_text(
+            "A_1", timeout=PATIENCE
+        )
     await good(page, "profile-preview-norsk")
     instance = (await rows(site.runtime, Instance))[0]
     site.runtime.spool.path(instance.spool_key).unlink()
     await press(page, "Velg et annet bilde")
     await press(page, "Vis det før og etter")
     async with anonymizer(site):
-        await expect(page.locator(".complaint")).to_contain_text("Det gikk ikke")
+        await expect(page.locator(".complaint")).to_contain_text("Det gikk ikke", timeout=PATIENCE)
 
 
 async def test_administrators_change_rules_but_see_no_originals(site: Site) -> None:

@@ -206,3 +206,91 @@ def test_an_added_row_is_written_so_that_it_can_be_read() -> None:
     assert new_entry("(0010,2299)", "", "remove", "").element == "ResponsibleOrganization"
     assert new_entry("xx02", "GEMS_IDEN_01", "remove", "").element == "xx02"
     assert new_entry("(0038,xxxx)", "", "remove", "").element == "(0038,xxxx)"
+
+
+def asked(saved: str, changed: str) -> list[str]:
+    """The elements that somebody is asked about."""
+    found = new_weaknesses(draft(saved), draft(changed))
+    return [one.row.element for one in found if one.row is not None]
+
+
+STRICT = {"base": "ps3.15"}
+BITMAP = {"element": "(60xx,3000)"}
+DESCRIPTION = {"element": "StudyDescription"}
+
+
+@pytest.mark.parametrize(
+    ("saved", "changed", "what"),
+    [(text(**STRICT), text(**STRICT, contents={"structured-reports": "clean"}), Kind.CONTENT),
+     (text(**STRICT), text({"element": "(60xx,xxxx)", "action": "keep"}, **STRICT), Kind.ROW),
+     (text(**STRICT), text(BITMAP | {"action": "keep", "when": {"modality": ["US"]}}, **STRICT),
+      Kind.ROW),
+     (text(**STRICT, options=["retain-safe-private"]),
+      text({"element": "xx00", "creator": "Philips PET Private Group", "action": "keep"}, **STRICT,
+           options=["retain-safe-private"]), Kind.ROW),
+     (text(DESCRIPTION | {"action": "remove"}), "", Kind.ROW),
+     (text(contents={"overlays": "remove"}), "", Kind.CONTENT),
+     (text(contents={"overlays": "hold"}), "", Kind.CONTENT),
+     (text(unlisted_private="remove"), "", Kind.PRIVATE),
+     (text(contents={"structured-reports": "remove"}),
+      text(contents={"structured-reports": "clean"}), Kind.CONTENT),
+     (text(DESCRIPTION | {"action": "regex", "pattern": ".+"}),
+      text(DESCRIPTION | {"action": "regex", "pattern": "zzzz"}), Kind.ROW),
+     (text(DESCRIPTION | {"action": "remove"}),
+      text(DESCRIPTION | {"action": "remove"},
+           DESCRIPTION | {"action": "keep", "when": {"modality": ["US"]}}), Kind.ROW),
+     (text(BITMAP | {"action": "empty"}, **STRICT, contents={"overlays": "keep"}),
+      text(**STRICT, contents={"overlays": "keep"}), Kind.ROW),
+     (text({"element": "xx02", "creator": "X", "action": "remove"}), "", Kind.ROW)],
+    ids=["reports", "wide", "for some objects", "every group", "own rule gone", "overlays gone",
+         "overlays held", "private", "reports again", "pattern", "exception", "wider shows through",
+         "own private rule gone"],
+)  # fmt: skip
+def test_whatever_leaves_more_than_before_is_asked_about(
+    saved: str, changed: str, what: Kind
+) -> None:
+    assert what in kinds(saved, changed)
+    assert kinds(changed, saved) == ([Kind.ROW] if "regex" in changed else [])
+    assert kinds(changed, changed) == []
+
+
+def test_what_is_asked_about_is_named() -> None:
+    wide = text({"element": "(60xx,xxxx)", "action": "keep"}, **STRICT)
+    assert asked(text(**STRICT), wide) == ["(60xx,xxxx)"]
+    assert asked(text(DESCRIPTION | {"action": "remove"}), "") == ["(0008,1030)"]
+    assert asked(text({"element": "xx02", "creator": "X", "action": "remove"}), "") == ["xx02"]
+
+
+def test_too_many_kinds_of_objects_are_asked_about_as_a_whole() -> None:
+    many = [DESCRIPTION | {"action": "empty", "when": {"modality": [f"M{number}"]}}
+            for number in range(60)]  # fmt: skip
+    assert kinds("", text(*many)) == [Kind.KINDS]
+
+
+def test_a_row_set_to_what_the_base_does_does_just_that() -> None:
+    """Though a wider rule of the project says something else."""
+    kept = {"contents": {"overlays": "keep"}} | STRICT
+    one = draft(text(BITMAP | {"action": "empty"}, **kept))
+    key = row(one, "(60xx,3000)").key
+    one.apply({f"action:{key}": "remove"})
+    assert row(one, "(60xx,3000)").action is Action.REMOVE
+    wide = draft(text({"element": "(0038,xxxx)", "action": "keep"},
+                      {"element": "(0038,0010)", "action": "empty"}))  # fmt: skip
+    key = row(wide, "(0038,0010)").key
+    base = row(wide, "(0038,0010)").base
+    wide.apply({f"action:{key}": base.value})
+    assert row(wide, "(0038,0010)").action is base is not Action.KEEP
+
+
+def test_blanks_and_line_ends_of_rows_that_nobody_touched_stay() -> None:
+    own = text(DESCRIPTION | {"action": "regex", "pattern": "Dr ", "replacement": " "},
+               {"element": "PatientComments", "action": "literal", "value": "1\n2"})  # fmt: skip
+    one = draft(own)
+    before = one.text
+    description, comments = row(one, "(0008,1030)").key, row(one, "(0010,4000)").key
+    one.apply({f"action:{description}": "regex", f"pattern:{description}": "Dr ",
+               f"put:{description}": " ", f"action:{comments}": "literal",
+               f"value:{comments}": "12"})  # fmt: skip
+    assert one.text == before
+    one.apply({f"action:{comments}": "literal", f"value:{comments}": "one"})
+    assert row(one, "(0010,4000)").value == "one"

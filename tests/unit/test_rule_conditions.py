@@ -4,9 +4,12 @@ from itertools import product
 
 import pytest
 from markupsafe import Markup
+from starlette.datastructures import FormData
 
+from services.api.problems import ProblemError
 from services.api.routing_rules.trying import GOES_FIRST, TAKEN_OUT, THERE_ALREADY
 from services.api.web.rules.conditions import (
+    MOST_ROWS,
     PATIENT_ID,
     Conditions,
     How,
@@ -16,6 +19,7 @@ from services.api.web.rules.conditions import (
     pattern_of,
     rows_of,
 )
+from services.api.web.rules.entering import read_form
 from services.api.web.rules.reasons import reason_in
 from shared.ledger.tables import RoutingRule
 from shared.patterns import matches_start
@@ -110,6 +114,27 @@ def test_a_pattern_from_elsewhere_is_shown_in_words(pattern: str, rows: list[Row
 def test_what_rows_can_not_say_stays_as_it_is(pattern: str) -> None:
     assert rows_of(PATIENT_ID, pattern) == [row(How.EXPRESSION, pattern)]
     assert pattern_of(rows_of(PATIENT_ID, pattern)) == pattern
+
+
+def test_what_a_form_can_not_give_back_stays_an_expression() -> None:
+    many = "(?:" + "|".join(f"A{number:02}" for number in range(MOST_ROWS + 1)) + ")"
+    for pattern in (many, "TEST ", " TEST$", "(?:A|B )"):
+        assert rows_of(PATIENT_ID, pattern) == [Row(PATIENT_ID, How.EXPRESSION, pattern)]
+    assert len(rows_of(PATIENT_ID, many.replace("|A20", ""))) == MOST_ROWS
+
+
+def test_a_form_is_read_whole_or_not_at_all() -> None:
+    def sent(how: How, values: list[str]) -> FormData:
+        rows = [("patient_field", PATIENT_ID), ("patient_how", how.value)]
+        return FormData([pair for value in values for pair in (*rows, ("patient_value", value))])
+
+    (row,) = read_form(sent(How.EXPRESSION, ["TEST "])).conditions.patients
+    assert row.value == "TEST "
+    (row,) = read_form(sent(How.BEGINS, [" TEST "])).conditions.patients
+    assert row.value == "TEST"
+    assert len(read_form(sent(How.IS, ["A"] * 40)).conditions.patients) == 40
+    with pytest.raises(ProblemError):
+        read_form(sent(How.IS, ["A"] * 50))
 
 
 def test_whatever_is_read_means_the_same() -> None:

@@ -178,7 +178,8 @@ async def _welcome(
 async def _roles(connection: Connection, groups: Groups) -> tuple[SystemRole, dict[int, Role]]:
     """What a person's groups give: the highest role in the system, and in each project."""
     system, projects = SystemRole.NONE, dict[int, Role]()
-    for row in await connection.execute(select(_group_role)):
+    # Locked against who takes a role away: what is read here would outlive that.
+    for row in await connection.execute(select(_group_role).with_for_update(read=True)):
         if not groups.have(row.group_name):
             continue
         if row.project_id is None:

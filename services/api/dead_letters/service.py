@@ -1,5 +1,6 @@
 """Reads and enters dead letters."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from services.api.paging import Page, newest_first, page_of
 from services.api.problems import not_found, rule_broken, settled
 from shared.bus import QUEUES, Message
 from shared.clock import now
-from shared.errors import Reason, Reject
+from shared.errors import Reason, Reject, Retry
 from shared.events import DeadLettered, Envelope
 from shared.ledger import Connection
 from shared.ledger.auditing import Action, audit
@@ -21,6 +22,7 @@ from shared.ledger.writing import clip, insert_or
 from shared.runtime import Runtime
 
 _dead_letter = core(DeadLetter)
+_PATIENCE = 5.0  # seconds
 
 
 async def list_page(
@@ -66,10 +68,19 @@ async def retry(runtime: Runtime, letter_id: int, actor: str) -> DeadLetterRead:
             raise rule_broken("body", "This version can't read the message. Discard it.")
         await audit(connection, Action.DEAD_LETTER_RETRIED, dead_letter=letter_id)
         # Before the commit: sent twice is harmless (law 3), decided and not sent is not.
-        await runtime.bus.publish(
-            [message.event], producer="api", correlation_id=message.envelope.correlation_id
-        )
+        await _publish(runtime, message)
     return decided
+
+
+async def _publish(runtime: Runtime, message: Message) -> None:
+    """Not for long: the transaction waits."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await runtime.bus.publish(
+                [message.event], producer="api", correlation_id=message.envelope.correlation_id
+            )
+    except TimeoutError:
+        raise Retry(Reason.BUS_AWAY, "slow") from None
 
 
 async def discard(connection: Connection, letter_id: int, why: str, actor: str) -> DeadLetterRead:

@@ -62,24 +62,40 @@ class Draft:
                 continue
             entered = _entered(row, str(action), sent)
             if entered != _entered(row, row.action.value, _shown(row)):
-                changes[key] = None if _is_base(row, entered) else entered
-        for key, entry in changes.items():
-            self.put(key, entry)
+                changes[key] = entered
+        self._replace({
+            key: None if self._says_so_itself(rows[key], entry) else entry
+            for key, entry in changes.items()
+            if entry is not None
+        })  # fmt: skip
         if "base" in sent:
             self._choose(sent)
 
     def put(self, key: str, entry: Entry | None) -> None:
         """Have `entry` in the place of the project's rule that is known by `key`; None for none."""
-        rules, placed = [], entry is None
+        self._replace({key: entry})
+
+    def _replace(self, changes: Mapping[str, Entry | None]) -> None:
+        """Have other rules, or none, in the places of those that are known by the keys."""
+        waiting, rules = dict(changes), []
         for one in self.document.rules:
-            if key_of(one) != key:
+            key = key_of(one)
+            if key not in changes:
                 rules.append(one)
-            elif not placed and entry is not None:
+            elif (entry := waiting.pop(key, None)) is not None:
                 rules.append(entry)
-                placed = True
-        if not placed and entry is not None:
-            rules.append(entry)
-        self._update(rules=rules)
+        self._update(rules=[*rules, *(one for one in waiting.values() if one is not None)])
+
+    def _says_so_itself(self, row: Row, entry: Entry) -> bool:
+        """Whether the rest of the table, wider rules of the project too, does just what a rule
+        says, so that it is not needed.
+        """
+        if not row.is_own or row.when is not None or not _is_base(row, entry):
+            return False
+        rest = Draft(self.document.text(), name=self.document.name, legacy=self._legacy)
+        rest.put(row.key, None)
+        there = rest.table.row(row.key)
+        return there is None or (there.action, there.value) == (row.base, row.base_value)
 
     def add(self, entry: Entry) -> str:
         """Put in a rule for what is perhaps not listed; the key of its row."""
@@ -120,7 +136,13 @@ def new_entry(element: str, creator: str, action: str, value: str) -> Entry:
 
 def _entered(row: Row, action: str, sent: Mapping[str, Any]) -> Entry:
     """The rule that a form says for a row."""
-    given = {name: str(sent.get(f"{name}:{row.key}", "")) for name in ("value", "pattern", "put")}
+    shown = _shown(row)
+    given = {}
+    for name in ("value", "pattern", "put"):
+        field = f"{name}:{row.key}"
+        text = str(sent.get(field, ""))
+        # A browser leaves line ends out of a line that nobody has touched.
+        given[name] = shown[field] if _in_a_line(shown[field]) == _in_a_line(text) else text
     is_regex, is_literal = action == Action.REGEX, action == Action.LITERAL
     return Entry(
         element=_readable(row.element, row.creator),
@@ -132,6 +154,10 @@ def _entered(row: Row, action: str, sent: Mapping[str, Any]) -> Entry:
         when=row.when,
         note=row.note if row.is_own else "",
     )
+
+
+def _in_a_line(text: str) -> str:
+    return text.replace("\r", "").replace("\n", "")
 
 
 def _readable(element: str, creator: str) -> str:
@@ -152,8 +178,7 @@ def _shown(row: Row) -> dict[str, str]:
 
 
 def _is_base(row: Row, entered: Entry) -> bool:
-    """Whether the base says just that, so that no rule is needed."""
-    same = entered.action == row.base and (
+    """Whether the base says just that."""
+    return entered.action == row.base and (
         row.base not in _NEEDS_VALUE or entered.value == row.base_value
     )
-    return same and row.is_own and row.when is None

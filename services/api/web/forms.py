@@ -79,16 +79,20 @@ def form_of(found: Edited) -> Form:
     return Form(found.model_dump(mode="json") | {"version": found.version()})
 
 
-def entered(sent: FormData, *, lists: Collection[str] = ()) -> dict[str, Any]:
+def entered(
+    sent: FormData, *, lists: Collection[str] = (), as_they_are: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """The texts of a form that was sent, without what is only the form's own.
 
     Parameters
     ----------
     lists
         Fields that may be there several times.
+    as_they_are
+        Beginnings of the names of fields in which blanks at the ends count.
     """
     texts: dict[str, Any] = {
-        name: value.strip()
+        name: value if as_they_are and name.startswith(as_they_are) else value.strip()
         for name, value in sent.items()
         if name != "form_token" and not isinstance(value, UploadFile)
     }

@@ -12,6 +12,7 @@ from services.api.dependencies import PathId, RuntimeDep
 from services.api.imports import accepting, files, reviewing, service
 from services.api.imports.review_schemas import Review
 from services.api.imports.schemas import ImportAccept, ImportCreate
+from services.api.paging import After
 from services.api.problems import ProblemError
 from services.api.projects import service as projects
 from services.api.rights.deciding import PersonDep
@@ -64,7 +65,7 @@ async def show_items(
     import_id: PathId,
     runtime: RuntimeDep,
     kind: Kind = Kind.UNREADABLE,
-    after: int | None = None,
+    after: After = None,
 ) -> HTMLResponse:
     """What was found, thing by thing."""
     async with runtime.ledger.reading() as connection:

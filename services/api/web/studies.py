@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict
 
 from services.api.dependencies import PathId, RuntimeDep
+from services.api.paging import After
 from services.api.problems import rule_broken
 from services.api.projects import service as projects
 from services.api.rights.deciding import PersonDep
@@ -43,7 +44,7 @@ class StudyWish(BaseModel):
     received: str = ""
     project: str = ""
     modality: str = ""
-    after: int | None = None
+    after: After = None
 
     def query(self, *, unassigned: bool | None) -> StudyQuery:
         """The same as the REST API has it; a `ValidationError` for what can't be."""

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.nudging import nudge
+from services.api.paging import After
 from services.api.problems import ProblemError, rule_broken
 from services.api.projects import service as projects
 from services.api.recalls import service as recalls
@@ -48,7 +49,7 @@ class TransferWish(BaseModel):
     event: Annotated[str | None, _Left] = None
     requested_from: Annotated[Day | None, _Left] = None
     requested_to: Annotated[Day | None, _Left] = None
-    after: int | None = None
+    after: After = None
 
 
 Wish = Annotated[TransferWish, Query()]
@@ -88,7 +89,7 @@ async def show_deliveries(
     transfer_id: PathId,
     runtime: RuntimeDep,
     state: Annotated[str, Query(max_length=16)] = "",
-    after: int | None = None,
+    after: After = None,
 ) -> HTMLResponse:
     """A transfer's images, one by one."""
     if state and state not in set(DeliveryState):

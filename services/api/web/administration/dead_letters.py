@@ -8,6 +8,7 @@ from starlette.responses import Response
 from services.api.dead_letters import endpoints as rest
 from services.api.dead_letters.schemas import Discard
 from services.api.dependencies import PathId, RuntimeDep
+from services.api.paging import After
 from services.api.problems import Problem, ProblemError, complaints_of
 from services.api.rights.deciding import PersonDep
 from services.api.web.forms import entered
@@ -25,7 +26,7 @@ async def show_dead_letters(
     request: Request,
     runtime: RuntimeDep,
     state: DeadLetterState = DeadLetterState.OPEN,
-    after: int | None = None,
+    after: After = None,
 ) -> HTMLResponse:
     """The messages in one state, the newest first."""
     return await _page(request, runtime, state, after)

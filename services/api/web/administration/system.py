@@ -4,6 +4,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from services.api.dependencies import RuntimeDep
+from services.api.paging import After
 from services.api.pipeline import service as pipeline
 from services.api.quarantine import service as quarantine
 from services.api.web.templating import templates
@@ -23,7 +24,7 @@ async def show_health(request: Request, runtime: RuntimeDep) -> HTMLResponse:
 
 
 async def show_quarantine(
-    request: Request, runtime: RuntimeDep, after: int | None = None
+    request: Request, runtime: RuntimeDep, after: After = None
 ) -> HTMLResponse:
     """Files that could not be read."""
     async with runtime.ledger.reading() as connection:

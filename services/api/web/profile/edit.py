@@ -16,7 +16,7 @@ from services.api.problems import ProblemError, complaints_of, rule_broken
 from services.api.profiles.confirming import digest, new_weaknesses
 from services.api.profiles.drafts import Draft, new_entry
 from services.api.profiles.keys import elements_of
-from services.api.profiles.saving import save, seen_as
+from services.api.profiles.saving import CHANGED_MEANWHILE, save, seen_as
 from services.api.projects.endpoints import Code
 from services.api.projects.schemas import ProjectRead
 from services.api.rights.deciding import PersonDep
@@ -28,6 +28,9 @@ from services.api.web.projects.room import seen_project
 from shared.profile import ProfileError
 from shared.runtime import Runtime
 
+TYPED = ("value:", "pattern:", "put:")
+"""Fields of rows in which blanks count."""
+_LONGEST = 100_000
 _ADDED = ("element", "creator", "new_action", "new_value")
 
 
@@ -36,7 +39,7 @@ async def edit_profile(
 ) -> Response:
     """Take in what was changed on the page, and do what was pressed."""
     project = await seen_project(runtime, person, code)
-    sent = entered(await request.form(), lists=("options",))
+    sent = entered(await request.form(), lists=("options",), as_they_are=TYPED)
     press, _, what = str(sent.get("press", "")).partition(":")
     if press == "discard":
         return _back(code, "")
@@ -63,6 +66,8 @@ def sent_draft(project: ProjectRead, sent: dict[str, Any]) -> tuple[Draft, str]:
     """The draft that a form carries, and what it was made from."""
     if "draft" not in sent:
         return draft_of(project), seen_as(project.profile)
+    if len(sent["draft"]) > _LONGEST:
+        raise rule_broken("profile", "A profile has 100,000 characters at most.")
     try:
         return draft_of(project, str(sent["draft"])), str(sent.get("seen", ""))[:64]
     except ProfileError as error:
@@ -79,6 +84,9 @@ async def _save(
     sent: dict[str, Any],
     look: Look,
 ) -> Response:
+    if seen != seen_as(project.profile):
+        look.form = Form().refused(ProblemError(412, CHANGED_MEANWHILE))
+        return profile_page(request, person, project, draft, seen, look, 412)
     weaker = new_weaknesses(draft_of(project), draft)
     if weaker and sent.get("confirmed") != digest(weaker):
         look.to_confirm, look.confirming = weaker, digest(weaker)

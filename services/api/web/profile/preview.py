@@ -28,7 +28,7 @@ from services.api.series.schemas import SeriesRead
 from services.api.transfers import service as transfers
 from services.api.transfers.schemas import TransferRead
 from services.api.web.forms import Form, entered
-from services.api.web.profile.edit import sent_draft
+from services.api.web.profile.edit import TYPED, sent_draft
 from services.api.web.profile.show import Look, draft_of, profile_page, show_of
 from services.api.web.profile.words import EFFECTS, WHYS
 from services.api.web.projects.room import in_room, seen_project
@@ -57,7 +57,7 @@ async def prepare_preview(
 ) -> Response:
     """The same with what was changed and is not saved; or ask for the preview."""
     project = await seen_project(runtime, person, code)
-    sent = entered(await request.form(), lists=("options",))
+    sent = entered(await request.form(), lists=("options",), as_they_are=TYPED)
     form = Form(sent)
     draft, seen = draft_of(project), seen_as(project.profile)
     try:

@@ -15,6 +15,8 @@ from shared.patterns import PatternError, check
 
 CALLED, CALLING = "called_aet", "calling_aet"
 PATIENT_ID, PATIENT_NAME = "patient_id_pattern", "patient_name_pattern"
+MOST_ROWS = 20
+"""Of one field: more are one expression."""
 TITLES, PATIENTS = (CALLED, CALLING), (PATIENT_ID, PATIENT_NAME)
 
 
@@ -109,9 +111,14 @@ def rows_of(name: str, pattern: str) -> list[Row]:
         rows = [_row(name, same)]
         if rows[0].how is How.EXPRESSION and same.startswith("(?:") and same.endswith(")"):
             rows = [_row(name, part) for part in _OR.split(same[3:-1])]
-        if all(row.how is not How.EXPRESSION for row in rows) and pattern_of(rows) == same:
+        if len(rows) <= MOST_ROWS and all(map(_can_be_typed, rows)) and pattern_of(rows) == same:
             return rows
     return [Row(name, How.EXPRESSION, pattern)]
+
+
+def _can_be_typed(row: Row) -> bool:
+    """Whether a form gives the row back as it is: blanks at the ends are taken off there."""
+    return row.how is not How.EXPRESSION and row.value == row.value.strip()
 
 
 def examine(row: Row) -> str:

@@ -6,11 +6,12 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.datastructures import FormData
 
-from services.api.problems import ProblemError
+from services.api.problems import ProblemError, rule_broken
 from services.api.routing_rules.schemas import RoutingRuleRead, RoutingRuleWrite
 from services.api.web.forms import Form, entered
 from services.api.web.rules.conditions import (
     CALLED,
+    MOST_ROWS,
     PATIENT_ID,
     PATIENTS,
     TITLES,
@@ -29,7 +30,7 @@ from services.api.web.rules.texts import (
 )
 from shared.ledger.tables import Project
 
-MOST_ROWS = 20
+_MOST_SENT = 2 * MOST_ROWS + 1
 _PLAIN = ("name", "priority", "trusted", "project", "event", "site")
 SHOWN = (*_PLAIN, *TITLES, *PATIENTS)
 """The fields that stand in the form."""
@@ -128,10 +129,13 @@ def form_of(rule: RoutingRuleRead) -> RuleForm:
 
 def read_form(sent: FormData) -> RuleForm:
     """The form as somebody has sent it."""
-    titles = [Row(name, How.IS, value) for name, value in _rows(sent, "title_field", "title_value")
-              if name in TITLES]  # fmt: skip
+    titles = [
+        Row(name, How.IS, value.strip())
+        for name, value in _rows(sent, "title_field", "title_value")
+        if name in TITLES
+    ]
     patients = [
-        Row(name, How(how), "" if how == How.ANY else value)
+        Row(name, How(how), _typed(how, value))
         for name, how, value in _rows(sent, "patient_field", "patient_how", "patient_value")
         if name in PATIENTS and how in list(How)
     ]
@@ -144,6 +148,17 @@ def _places(project: Project | None) -> dict[str, list[str]]:
     )
 
 
+def _typed(how: str, value: str) -> str:
+    """What was typed; in an expression blanks at the ends count."""
+    if how == How.ANY:
+        return ""
+    return value if how == How.EXPRESSION else value.strip()
+
+
 def _rows(sent: FormData, *names: str) -> list[tuple[str, ...]]:
-    columns = [[str(one).strip() for one in sent.getlist(name)] for name in names]
-    return list(zip_longest(*columns, fillvalue=""))[:MOST_ROWS]
+    columns = [[str(one) for one in sent.getlist(name)] for name in names]
+    rows = list(zip_longest(*columns, fillvalue=""))
+    if len(rows) > _MOST_SENT:
+        # A condition that is left out would let others through.
+        raise rule_broken("patient_id_pattern", "These are too many conditions for one rule.")
+    return rows
