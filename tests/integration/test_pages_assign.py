@@ -1,11 +1,13 @@
 """Assigning, following and correcting on the pages, in a real browser."""
 
+import asyncio
+
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, Route, expect
 
 from demo.phantoms import Maker
 from shared.ledger.auditing import Action
-from shared.ledger.tables import AuditEvent
+from shared.ledger.tables import AuditEvent, Transfer
 from tests.browser import good
 from tests.helpers import rows
 from tests.integration.test_api_fixtures import assign, receive
@@ -40,9 +42,15 @@ async def test_studies_are_assigned_and_taken_back(site: Site) -> None:
     assert await page.title() == "Assign · Sluse"
     await page.check('th input[type="checkbox"]')
     await good(page, "assign")
+    await page.uncheck('th input[type="checkbox"]')
     await page.click("text=Assign the chosen ones")
-    await expect(page.locator("#check li")).to_have_count(2)
-    await expect(page.locator("#check")).to_contain_text("becomes participant AAA_002")
+    await expect(page.locator(".complaint")).to_contain_text("Tick the studies")
+    await page.check('th input[type="checkbox"]')
+    await page.click("text=Assign the chosen ones")
+    await expect(page.locator("#check li.bad")).to_have_count(2)  # which event, a person says
+    await expect(page.locator("#check")).to_contain_text("Choose one of: baseline, follow-up")
+    await page.select_option("#f-event", "baseline")
+    await expect(page.locator("#check")).to_contain_text("becomes participant AAA_002, baseline")
     await expect(page.locator(".notes").first).to_contain_text("2 patients")
     await good(page, "assign-place")
     # A participant is one person: both at once can't be the same one.
@@ -173,3 +181,66 @@ async def test_what_is_shown_is_what_another_project_gets(site: Site) -> None:
     await page.wait_for_url("**/transfers/2")
     await expect(page.locator("h1")).to_have_text("Transfer 2: BBB_001 in BBB")
     await expect(page.locator("dl.facts")).to_contain_text("later")
+
+
+async def test_who_clicks_twice_means_once(site: Site) -> None:
+    """On a slow network nothing happens at once, and people click again."""
+    await site.root("PATCH", "/projects/AAA", 200, {"participant_pattern": "AAA_{n:3}"})
+    await site.study(1)
+    page = await site.open("data-manager", "/assign/choose?study=1&project=AAA")
+    await expect(page.locator("#check .good")).to_have_count(1)
+
+    async def late(route: Route) -> None:
+        await asyncio.sleep(0.7)
+        await route.continue_()
+
+    sent: list[str] = []
+    page.on("request", lambda one: sent.append(one.url) if one.method == "POST" else None)
+    await page.route("**/assign", late)
+    button = page.locator("button:text('Assign it')")
+    await button.dblclick(no_wait_after=True)
+    await page.wait_for_url("**/assign/done?*")
+    assert [one.rpartition("/")[2] for one in sent] == ["assign"]
+    assert len(await rows(site.runtime, Transfer)) == 1
+    # Whoever goes back can press it again.
+    await page.go_back()
+    await expect(page.locator("button:text('Assign it')")).to_be_enabled()
+
+
+async def test_many_tabs_are_live(site: Site) -> None:
+    """A browser keeps six connections to a host; a tab that nobody looks at keeps none."""
+    first = await site.open("data-manager", "/assign")
+    tabs = [await first.context.new_page() for _ in range(8)]
+    for tab in tabs:
+        # Headless, all tabs count as looked at; so this one is said to be left.
+        await tab.goto("/transfers")
+        await leave(tab)
+    last = await first.context.new_page()
+    await last.goto("/assign", timeout=10_000)
+    await site.study(1)
+    await expect(last.locator("tbody tr")).to_have_count(1)
+    await expect(first.locator("tbody tr")).to_have_count(1)
+
+
+async def leave(tab: Page) -> None:
+    await tab.evaluate(
+        """() => {
+          Object.defineProperty(document, "hidden", { value: true, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }"""
+    )
+
+
+async def test_a_tab_that_is_looked_at_again_catches_up(site: Site) -> None:
+    page = await site.open("data-manager", "/assign")
+    await leave(page)
+    await site.study(1)
+    await asyncio.sleep(1.5)
+    await expect(page.locator("tbody tr")).to_have_count(0)
+    await page.evaluate(
+        """() => {
+          Object.defineProperty(document, "hidden", { value: false, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }"""
+    )
+    await expect(page.locator("tbody tr")).to_have_count(1)

@@ -104,7 +104,8 @@ def _of_import(counts: FoundCounts, studies: Sequence[ImportStudy]) -> Iterator[
     if any(not may_be(identities[0], one) for one in identities):
         yield Remark(
             code=Code.SEVERAL_PATIENTS,
-            message="The studies are of several patients. Choose those of one participant only.",
+            message="The studies are of several patients: a participant is one person. Leave "
+            "the participant empty, and each gets an id of their own.",
         )
     if counts.missing:
         yield Remark(

@@ -79,7 +79,8 @@ def conditions(connection: Connection, wanted: StudyFilter) -> list[ColumnElemen
 def identified_by(text: str) -> ColumnElement[bool]:
     """Whether a study's accession number, patient id or StudyInstanceUID is `text`."""
     columns = (_study.c.accession_number, _study.c.patient_id, _study.c.study_instance_uid)
-    return or_(*(column == text for column in columns))
+    # Most systems write them in capitals, and people do not.
+    return or_(*(column.in_({text, text.upper()}) for column in columns))
 
 
 def _of_query(wanted: StudyQuery) -> list[ColumnElement[bool]]:

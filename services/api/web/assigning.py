@@ -19,7 +19,7 @@ from services.api.studies.showing import show
 from services.api.transfers import service as transfers
 from services.api.transfers.requesting import Outcome, request_all, undo
 from services.api.transfers.schemas import TransferCreate
-from services.api.web.forms import Form, entered
+from services.api.web.forms import Form, entered, only
 from services.api.web.studies import patients_of, projects_of
 from services.api.web.templating import templates
 from services.api.web.words import CAN_BE_CONFIRMED
@@ -44,7 +44,7 @@ async def choose_place(
 ) -> Response:
     """Where the chosen studies are to go."""
     if not study:
-        return RedirectResponse("/assign", status_code=303)
+        return RedirectResponse("/assign?nothing=chosen", status_code=303)
     return await _form(request, person, runtime, study, Form({"project": project}))
 
 
@@ -141,7 +141,7 @@ def _told(study_ids: list[int], outcomes: list[Outcome]) -> list[dict[str, Any]]
         made = None if isinstance(outcome, ProblemError) else outcome
         told.append({
             "study_id": study_id,
-            "participant": made and made.participant,
+            "made": made,
             "against": against,
             "confirmable": bool(against) and set(against) <= CAN_BE_CONFIRMED,
         })  # fmt: skip
@@ -164,8 +164,7 @@ async def _form(
         async with runtime.ledger.session() as session:
             project = await projects.get(session, code)
     if outcomes is None and project is not None:
-        start = {"project": code, "event": next(iter(project.events), "")}
-        start["site"] = project.sites[0] if len(project.sites) == 1 else ""
+        start = {"project": code, "event": only(project.events), "site": only(project.sites)}
         form = Form(start | {k: v for k, v in form.values.items() if v})
         ids = [one.id for one in studies]
         outcomes = await _requested(person, runtime, ids, form, trying=True)

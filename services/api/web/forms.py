@@ -1,6 +1,6 @@
 """What people enter in forms: read into the REST API's models, given back with complaints."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +99,11 @@ def entered(
     for name in lists:
         texts[name] = [str(one).strip() for one in sent.getlist(name) if str(one).strip()]
     return texts
+
+
+def only(choices: Sequence[str]) -> str:
+    """What there is to choose, where it is one; of several a person chooses."""
+    return choices[0] if len(choices) == 1 else ""
 
 
 def without_empty(values: Mapping[str, Any], *, but: Collection[str] = ()) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from services.api.projects import service as projects
 from services.api.rights.deciding import PersonDep
 from services.api.rights.person import Person
 from services.api.rights.studies import require_project
-from services.api.web.forms import Form, entered
+from services.api.web.forms import Form, entered, only
 from services.api.web.studies import projects_of
 from services.api.web.templating import templates
 from services.api.web.words import IMPORTS, ITEMS
@@ -149,8 +149,8 @@ async def _page(
             uids = [one.study_instance_uid for one in context["review"].studies]
             context["form"] = Form({
                 "participant": found.participant or "",
-                "event": found.event or next(iter(project.events), ""),
-                "site": found.site,
+                "event": found.event or only(project.events),
+                "site": found.site or only(project.sites),
                 "studies": uids,
             })  # fmt: skip
     return templates.TemplateResponse(

@@ -44,6 +44,8 @@ class StudyWish(BaseModel):
     received: str = ""
     project: str = ""
     modality: str = ""
+    nothing: str = ""
+    """Set where somebody went on without having chosen a study."""
     after: After = None
 
     def query(self, *, unassigned: bool | None) -> StudyQuery:
@@ -56,7 +58,7 @@ class StudyWish(BaseModel):
                 "received_from": self.received or None,
                 "received_to": self.received or None,
                 "project": self.project or None,
-                "modality": self.modality or None,
+                "modality": self.modality.strip().upper() or None,
                 "limit": _SHOWN,
                 "after": self.after,
             }
@@ -114,7 +116,14 @@ async def find_studies(
     wish = StudyWish()
     page = await list_shown(person, runtime, wish.query(unassigned=None), text.strip() or "-")
     await note_shown(person, runtime, [one.id for one in page.items])
-    context = {"studies": page, "wish": wish, "text": text, "assigning": False, "live": False}
+    context = {
+        "studies": page,
+        "wish": wish,
+        "text": text,
+        "assigning": False,
+        "live": False,
+        "projects": await projects_of(person, runtime, Right.VIEW),
+    }
     return templates.TemplateResponse(request, "studies/list.html", context)
 
 

@@ -11,8 +11,6 @@ document.addEventListener("htmx:configRequest", (event) => {
 const away = (isAway) => {
   for (const note of document.querySelectorAll("[data-offline]")) note.hidden = !isAway;
 };
-document.addEventListener("htmx:sseError", () => away(true));
-document.addEventListener("htmx:sseOpen", () => away(false));
 document.addEventListener("htmx:sendError", () => away(true));
 document.addEventListener("htmx:afterOnLoad", () => away(false));
 
@@ -30,10 +28,44 @@ document.addEventListener("htmx:responseError", (event) => {
   if (event.detail.xhr.status === 401) location.reload();
 });
 
-// "Are you sure?" for what can't be undone.
+// Pages with something live hear when something has changed. A browser keeps six connections to one
+// host at most: a tab that nobody looks at gives its own back, and catches up when it is looked at.
+const live = () => document.body.dispatchEvent(new Event("live"));
+let source = null;
+function listen() {
+  if (!document.querySelector("[data-live]")) return;
+  if (document.hidden) { source?.close(); source = null; return; }
+  if (source && source.readyState !== EventSource.CLOSED) return;
+  source = new EventSource("/live");
+  source.addEventListener("changed", live);
+  source.addEventListener("open", () => away(false));
+  source.addEventListener("error", () => {
+    away(true);
+    if (source?.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+  });
+}
+document.addEventListener("visibilitychange", () => {
+  const wasAway = !source;
+  listen();
+  if (source && wasAway) live();
+});
+listen();
+
+// "Are you sure?" for what can't be undone. Then a form is sent once: who clicks twice means once.
 document.addEventListener("submit", (event) => {
+  const form = event.target;
   const question = event.submitter?.dataset.sure;
-  if (question && !confirm(question)) event.preventDefault();
+  if (form.ariaBusy || (question && !confirm(question))) { event.preventDefault(); return; }
+  if (form.method !== "post" || form.hasAttribute("hx-post") || event.defaultPrevented) return;
+  form.ariaBusy = "true";
+  // Afterwards: what a button that can't be pressed says is not sent.
+  setTimeout(() => { for (const one of form.elements) if (one.type === "submit") one.disabled = true; });
+});
+addEventListener("pageshow", () => { // back again
+  for (const form of document.querySelectorAll("form[aria-busy]")) {
+    form.ariaBusy = null;
+    for (const one of form.elements) if (one.type === "submit") one.disabled = false;
+  }
 });
 
 // One tick for all.
