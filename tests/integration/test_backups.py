@@ -67,7 +67,7 @@ async def restore(settings: Settings, folder: Path, **how: Any) -> restoring.Res
 async def test_everything_comes_back_on_another_machine(
     here: Settings, elsewhere: Settings, tmp_path: Path, portable: bool
 ) -> None:
-    world = await fill(here)
+    await fill(here)
     target = tmp_path / "backup"
     made = await back_up(here, target, Wishes(with_key=True, with_spool=True, portable=portable))
     if portable:
