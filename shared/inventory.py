@@ -43,7 +43,7 @@ class Inventory:
         """
         if len(name) > 300 or _NAME.fullmatch(name) is None:
             # The name itself may be hostile text: it stays out of the message.
-            raise ValueError("not the name of a file in the spool")
+            raise ValueError("not a spool key")
         return self._root / name
 
     def files(self, *rooms: str) -> Iterator[Found]:

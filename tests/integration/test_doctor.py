@@ -7,6 +7,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import pydicom
 import pytest
 from sqlalchemy import insert
 
@@ -85,7 +86,9 @@ async def test_originals_without_rows_are_put_back_into_the_inbox_and_catalogued
         with spool.writing(key) as file:
             file.write(original.read_bytes())
     # Not: what the classifier has given its place and not committed yet.
-    spool.adopt({world.waiting[0]: spool.received_key("1.2.8", "1.2.8.1", "1.2.8.1.1", 1)})
+    one = pydicom.dcmread(spool.path(world.waiting[0]))
+    place = (one.StudyInstanceUID, one.SeriesInstanceUID, one.SOPInstanceUID)
+    spool.adopt({world.waiting[0]: spool.received_key(*place, 1)})
     assert wrong(await examine(here, _EVERYTHING)) == ["2 files are not in the ledger"]
     assert is_well(await mended(here))
     assert not spool.path(stray).exists() and not spool.path(newer).exists()
