@@ -14,6 +14,7 @@ import typer
 
 from services import SERVICES
 from services.anonymizer import command
+from services.keeping import installing as keeping
 from services.remote import installing
 
 app = typer.Typer(
@@ -72,6 +73,7 @@ app.command("deidentify", cls=command.Command)(command.deidentify)
 
 
 installing.install(app)
+keeping.install(app)
 
 
 account = typer.Typer(help="People who sign in, entered on this machine.", no_args_is_help=True)

@@ -73,6 +73,18 @@ def bring_up_to_date() -> None:
     typer.echo("The database is up to date.")
 
 
+def settings_over(data: Path | None) -> Settings:
+    """The settings of a command: over the folder of `sluse up`, or as the environment has them."""
+    if data is None:
+        return _settings()
+    if not data.is_dir():
+        sys.exit(f"There is no folder {data}.")
+    try:
+        return standalone.settings(data, None, None)
+    except ValidationError as error:
+        sys.exit(_explain(error))
+
+
 def _settings() -> Settings:
     try:
         return Settings()
@@ -100,6 +112,7 @@ async def _run(settings: Settings, services: tuple[str, ...], **how: Any) -> Non
             for signal_number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(signal_number, stop.set)
             async with asyncio.TaskGroup() as group:
+                group.create_task(runtime.stay_present(stop), name="presence")
                 for service in services:
                     group.create_task(_serve(service, runtime, stop), name=service)
     finally:

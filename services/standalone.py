@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from shared.errors import StartError
+from shared.runtime import KEEP_THE_KEY
 from shared.settings import Settings, embedded
 
 
@@ -66,6 +67,7 @@ class Doors:
     def __init__(self, settings: Settings, data: Path) -> None:
         self._ae_title, self._data = settings.ae_title, data.resolve()
         self._ports: dict[str, int] = {}
+        self._key = settings.master_key_file.resolve() if settings.makes_master_key else None
 
     def opened(self, door: str, port: int) -> None:
         """A service listens."""
@@ -80,3 +82,5 @@ class Doors:
             f"  DICOM      AE title {self._ae_title}, port {self._ports['DICOM']}\n"
             f"Ctrl-C stops it; whatever is unfinished goes on at the next start."
         )
+        if self._key is not None:
+            typer.echo(f"{KEEP_THE_KEY}.\n  master key {self._key}")

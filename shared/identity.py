@@ -17,6 +17,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from shared.disk import sync_folder
 from shared.errors import StartError
 
 PROJECT_CODE = r"[A-Z][A-Z0-9]{2,15}"
@@ -99,6 +100,7 @@ class MasterKey:
         try:
             self._fernet = Fernet(encoded.encode())
             self._index_key = _digest(encoded.encode(), "master", "index")
+            self._encoded = encoded
         except ValueError:
             raise MasterKeyError(
                 "this is no master key: put the right one back from your backup, or, where there "
@@ -131,14 +133,30 @@ class MasterKey:
     def from_file_or_new(cls, path: Path) -> "MasterKey":
         """Read the key from `path`; make it first (mode 0600) if the file does not exist."""
         if not path.exists():
-            # Complete under its name or not at all: a key cut short would lock its owner out.
-            with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:
-                file.write(cls.generate() + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-                with contextlib.suppress(FileExistsError):  # another process was first
-                    os.link(file.name, path)
+            with contextlib.suppress(FileExistsError):  # another process was first
+                cls(cls.generate()).write(path)
         return cls.from_file(path)
+
+    def write(self, path: Path) -> None:
+        """Write the key into the new file `path`, for its owner only, durably.
+
+        Raises
+        ------
+        FileExistsError
+            There is such a file.
+        """
+        # Complete under its name or not at all: a key cut short would lock its owner out.
+        with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:
+            file.write(self._encoded + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+            os.link(file.name, path)
+        sync_folder(path.parent)
+
+    @property
+    def fingerprint(self) -> str:
+        """What a key is recognised by; it says nothing about the key."""
+        return self.index("purpose", "fingerprint")[:16]
 
     def index(self, kind: str, value: str) -> str:
         """What an encrypted value is found by: equal for spellings of one, 64 hexadecimal digits.

@@ -51,7 +51,8 @@ class Settings(BaseSettings):
         None, description="Key that encrypts the projects' secrets; or use SLUSE_MASTER_KEY_FILE."
     )
     master_key_file: Path = Field(
-        Path("data/master.key"), description="File holding the master key. Back it up: see README."
+        Path("data/master.key"),
+        description="File holding the master key. Back it up: see docs/operations.md.",
     )
     create_master_key: bool = Field(
         False, description="Make the master key file when it is missing (`sluse up` does)."
@@ -347,6 +348,17 @@ class Settings(BaseSettings):
         if new and self.create_master_key:
             return MasterKey.from_file_or_new(self.master_key_file)
         return MasterKey.from_file(self.master_key_file)
+
+    @property
+    def makes_master_key(self) -> bool:
+        """Whether there is no master key, and one may be made."""
+        made_here = self.master_key is None and self.create_master_key
+        return made_here and not self.master_key_file.exists()
+
+    @property
+    def next_master_key_file(self) -> Path:
+        """Where a new master key stands while everything is being brought under it."""
+        return self.master_key_file.with_name(self.master_key_file.name + ".new")
 
 
 def embedded(data: Path, **knobs: object) -> Settings:

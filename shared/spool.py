@@ -36,6 +36,7 @@ from shared.arriving import Arriving
 from shared.disk import disk_trouble, make_folder, sync_file, sync_folder
 from shared.errors import StartError
 from shared.identity import is_usable_uid
+from shared.inventory import Inventory
 from shared.staging import Staging
 
 __all__ = ["Association", "Spool", "SpoolKey", "disk_trouble"]
@@ -263,6 +264,10 @@ class Spool:
                 if _LEGAL_ID.fullmatch(entry.name) and entry.stat().st_mtime < older_than:
                     found.append(entry.name)
         return sorted(found)
+
+    def inventory(self) -> Inventory:
+        """All files by name, for backups and the doctor."""
+        return Inventory(self._root)
 
     def free(self) -> int:
         """Bytes that are free on the disk."""

@@ -67,7 +67,7 @@ _SAID_ELSEWHERE = ("in_words", "message", "title", "objection", "detail")
 """Attributes that hold a sentence which was found where it was made."""
 _NOT_FOR_PEOPLE = (
     "services/api/dicomweb/",  # programs only: a problem there never is a page
-    "shared/bus/", "shared/ledger/", "shared/settings.py", "shared/spool.py",
+    "shared/bus/", "shared/ledger/", "shared/inventory.py", "shared/settings.py", "shared/spool.py",
     "shared/passwords.py", "shared/hours.py",
 )  # fmt: skip
 """Where a `ValueError` is a programmer's mistake."""

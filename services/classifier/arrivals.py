@@ -5,9 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-import xxhash
-
 from services.classifier.facts import Facts, series_facts
+from shared import imagedigest
 from shared.errors import Reason, Reject
 from shared.header import Header, read_header
 from shared.identity import is_usable_uid
@@ -15,7 +14,6 @@ from shared.spool import Spool, disk_trouble
 
 SOP_CLASS, SOP_INSTANCE = 0x00080016, 0x00080018
 STUDY_INSTANCE, SERIES_INSTANCE = 0x0020000D, 0x0020000E
-_CHUNK = 1 << 20
 
 
 class Patient(NamedTuple):
@@ -114,16 +112,6 @@ def _examine(key: str, path: Path) -> Arrival:
         uids.append(uid)
     study, series, instance, sop_class = uids
     syntax = header.transfer_syntax
-    digest = _digest(path, header.data_set_offset, syntax)
+    digest = imagedigest.digest(path, header.data_set_offset, syntax)
     size = path.stat().st_size
     return Arrival(key, path, study, series, instance, sop_class, syntax, size, digest, header)
-
-
-def _digest(path: Path, offset: int, transfer_syntax: str) -> str:
-    """XXH3-128 of the data set and its encoding, without the file meta that Sluse wrote itself."""
-    state = xxhash.xxh3_128(transfer_syntax.encode())
-    with path.open("rb", buffering=0) as file:
-        file.seek(offset)
-        while chunk := file.read(_CHUNK):
-            state.update(chunk)
-    return state.hexdigest()

@@ -22,6 +22,8 @@ class _Version(NamedTuple):
     id: int | None
     digest: str
     revision: int
+    key: str
+    """Of its file."""
 
 
 @dataclass
@@ -42,27 +44,33 @@ async def record_instances(
     entered = Entered()
     rows = await connection.execute(
         select(
-            _instance.c.sop_instance_uid, _instance.c.id, _instance.c.digest, _instance.c.revision
+            _instance.c.sop_instance_uid,
+            _instance.c.id,
+            _instance.c.digest,
+            _instance.c.revision,
+            _instance.c.spool_key,
         ).where(
             _instance.c.series_id == series_id,
             _instance.c.sop_instance_uid.in_({arrival.sop_uid for arrival in arrivals}),
         )
     )
-    known = {row[0]: _Version(row[1], row[2], row[3]) for row in rows}
+    known = {row[0]: _Version(row[1], row[2], row[3], row[4]) for row in rows}
     moves: dict[str, str] = {}
+    back: dict[int, int] = {}
     new: dict[str, dict[str, Any]] = {}
     changed: dict[str, dict[str, Any]] = {}
     for arrival in arrivals:
-        version = known.get(arrival.sop_uid, _Version(None, "", 0))
+        version = known.get(arrival.sop_uid, _Version(None, "", 0, ""))
         if version.digest == arrival.digest:
             entered.duplicates += 1
+            if version.id is not None and not spool.path(version.key).exists():
+                # The original was lost (docs/operations.md), and is sent again to bring it back.
+                moves[arrival.key] = version.key
+                back[version.id] = arrival.size
             continue
-        known[arrival.sop_uid] = version = _Version(
-            version.id, arrival.digest, version.revision + 1
-        )
-        key = spool.received_key(
-            arrival.study_uid, arrival.series_uid, arrival.sop_uid, version.revision
-        )
+        revision = version.revision + 1
+        key = spool.received_key(arrival.study_uid, arrival.series_uid, arrival.sop_uid, revision)
+        known[arrival.sop_uid] = version = _Version(version.id, arrival.digest, revision, key)
         moves[arrival.key] = key
         # Of several versions in one batch each keeps its file, and the last one counts.
         (new if version.id is None else changed)[arrival.sop_uid] = {
@@ -81,6 +89,11 @@ async def record_instances(
         await asyncio.to_thread(spool.adopt, moves)
     await _insert(connection, series_id, new, entered)
     await _change(connection, {known[sop_uid].id: row for sop_uid, row in changed.items()}, entered)
+    for row_id, size in back.items():
+        # The file meta in front of the same data set may be longer or shorter than it was.
+        await connection.execute(
+            update(_instance).where(_instance.c.id == row_id).values(size=size)
+        )
     return entered
 
 

@@ -85,6 +85,9 @@ class Action(StrEnum):
     WEBHOOK_CHANGED = "webhook.changed"
     WEBHOOK_REMOVED = "webhook.removed"
     IDENTITIES_SHOWN = "identities.shown"
+    MASTER_KEY_KEPT = "master-key.kept"
+    MASTER_KEY_ROTATED = "master-key.rotated"
+    BACKUP_RESTORED = "backup.restored"
 
 
 async def audit(

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection as SyncConnection
 
 from shared.errors import StartError
-from shared.ledger.database import Ledger
+from shared.ledger.database import Connection, Ledger
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 _LOCK = 7_355_873  # any number, the same for all who migrate this database
@@ -30,14 +30,26 @@ def _config(connection: SyncConnection | None = None) -> Config:
 
 async def migrate(ledger: Ledger, revision: str = "head") -> None:
     """Upgrade the schema to `revision`; several processes may try at once."""
+    async with ledger.migrating() as connection:
+        await migrate_on(connection, ledger, revision)
+
+
+async def migrate_on(connection: Connection, ledger: Ledger, revision: str) -> None:
+    """The same in a transaction that is open already (`Ledger.migrating`)."""
 
     def upgrade(connection: SyncConnection) -> None:
         if ledger.is_postgres:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         command.upgrade(_config(connection), revision)
 
-    async with ledger.migrating() as connection:
-        await connection.run_sync(upgrade)
+    await connection.run_sync(upgrade)
+
+
+def knows(revision: str) -> bool:
+    """Whether this version of Sluse has, or had, the schema `revision`."""
+    return any(
+        one.revision == revision for one in ScriptDirectory.from_config(_config()).walk_revisions()
+    )
 
 
 async def current_revision(ledger: Ledger) -> str | None:

@@ -80,6 +80,13 @@ class Deployment:
                 f"{service} did not stop:\n{self.log(service).read_text()[-3000:]}"
             ) from None
 
+    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """Run another command on the same database, spool and broker."""
+        return subprocess.run(
+            [_SLUSE, *map(str, arguments)], env=self._environment, capture_output=True, text=True,
+            check=False, timeout=300,
+        )  # fmt: skip
+
     def pid(self, service: str) -> int:
         """The process of a service."""
         return self._processes[service].pid

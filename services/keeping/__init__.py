@@ -1,0 +1,1 @@
+"""Keeping Sluse: backup and restore, the doctor, the master key (docs/operations.md)."""
