@@ -53,7 +53,7 @@ SEALED = (
 )
 """All of them. A test compares this with the tables."""
 
-BOUND = (core(Throttle), core(WebSession))
+BOUND = (core(Throttle), core(WebSession), core(AnsweredPost))
 """Rows that mean nothing under another key: keyed hashes of what nobody knows any more, and
 sessions whose cookies the key signed."""
 
