@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+WEIGHT = 8
+"""Normal batches that go for each bulk one, while there are both."""
+
 
 class Priority(StrEnum):
     """How urgent work is. Each stage has a queue for either."""

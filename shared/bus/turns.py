@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from shared.priority import Priority
+from shared.priority import WEIGHT, Priority
 
-WEIGHT = 8
-"""Normal batches that go for each bulk one, while there are both."""
 PATIENCE = 10.0
 """Seconds that bulk work waits at most: normal work that hangs, hangs alone."""
 

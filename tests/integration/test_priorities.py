@@ -9,10 +9,9 @@ import pytest
 
 from shared.bus import ANONYMIZER_ASSIGNED, CLASSIFIER_TRANSFERS, Bus, Message, Outcome, open_bus
 from shared.bus.amqp import EXCHANGE, queue_name
-from shared.bus.turns import WEIGHT
 from shared.errors import Reason
 from shared.events import Envelope, InstanceAssigned, TransferRequested
-from shared.priority import Priority
+from shared.priority import WEIGHT, Priority
 from shared.settings import Settings
 from tests.integration.test_bus import until
 

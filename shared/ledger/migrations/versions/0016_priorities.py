@@ -1,6 +1,4 @@
-"""Priorities of projects, rules, senders and transfers; destinations that are away, and who has a
-place at them
-"""
+"""Priorities of projects, rules, senders, associations and transfers"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,8 +14,7 @@ _URGENT = ("project", "peer", "association", "transfer")
 def upgrade() -> None:
     for table in _URGENT:
         op.add_column(
-            table,
-            sa.Column("priority", sa.String(16), server_default="normal", nullable=False),
+            table, sa.Column("priority", sa.String(16), server_default="normal", nullable=False)
         )
     op.add_column("routing_rule", sa.Column("transfer_priority", sa.String(16), nullable=True))
 
