@@ -55,6 +55,13 @@ def pacs() -> Iterator[Pacs]:
         yield found
 
 
+@pytest.fixture
+def deployment(tmp_path: Path, amqp_url: str, postgres_url: str) -> Iterator[Deployment]:
+    # A PACS this slow takes longer than the impatient reconciler of the other tests allows.
+    with Deployment(tmp_path, amqp_url, postgres_url, patience=120) as running:
+        yield running
+
+
 def test_a_single_study_goes_before_a_bulk_load(
     deployment: Deployment, pacs: Pacs, tmp_path: Path
 ) -> None:
