@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from shared.errors import Reject
 from shared.events import BATCH, InstanceReceived
 from shared.header import read_header
+from shared.priority import Priority
 from shared.spool import Spool
 
 _SERIES_INSTANCE_UID = 0x0020000E
@@ -19,14 +20,21 @@ def series_of(spool: Spool, key: str) -> str:
     return header.text(_SERIES_INSTANCE_UID) or ""
 
 
+def priority_of(spool: Spool, association_id: str) -> Priority:
+    """Of what an association brings, as its inbox folder says."""
+    sender = spool.read_association(association_id)
+    return sender.priority if sender else Priority.NORMAL
+
+
 def received_events(spool: Spool, keys: Iterable[str]) -> list[InstanceReceived]:
     """Events for inbox files: of one association and one series each, 64 files at most."""
     groups: dict[tuple[str, str], list[str]] = {}
     for key in keys:
         group = spool.association_of(key), series_of(spool, key)
         groups.setdefault(group, []).append(key)
+    urgent = {one: priority_of(spool, one) for one, _ in groups}
     return [
-        InstanceReceived(keys=tuple(found[start : start + BATCH]))
-        for found in groups.values()
+        InstanceReceived(keys=tuple(found[start : start + BATCH]), priority=urgent[association_id])
+        for (association_id, _), found in groups.items()
         for start in range(0, len(found), BATCH)
     ]

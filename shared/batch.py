@@ -35,9 +35,12 @@ class Asked:
         self, outcome: Outcome, kind: type[DeliveryEvent], places: Iterable[Place]
     ) -> None:
         """Publish events of `kind` for deliveries."""
-        for transfer_id, series_id, ids in in_batches(places):
-            event = kind(transfer_id=transfer_id, series_id=series_id, delivery_ids=tuple(ids))
-            outcome.publish(event, self._messages[ids[0]])
+        for batch in in_batches(places):
+            # They were asked for together, hence are equally urgent.
+            cause = self._messages[batch.delivery_ids[0]]
+            assert isinstance(cause.event, DeliveryEvent)
+            urgent = batch._replace(priority=cause.event.priority)
+            outcome.publish(urgent.event(kind), cause)
 
     def retry(self, outcome: Outcome, delivery_id: int) -> None:
         """Have one delivery tried again, alone."""

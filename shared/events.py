@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from shared.clock import now
 from shared.errors import Reason, Reject
+from shared.priority import Priority
 from shared.spool import SpoolKey
 from shared.telemetry import child_traceparent
 
@@ -31,9 +32,19 @@ class Event(BaseModel):
     must_arrive: ClassVar[bool] = True
     """Whether some queue has to take it; progress events may find no listener."""
 
+    @property
+    def routing_key(self) -> str:
+        """Under which it is published: by it the queues tell events, and normal work from bulk."""
+        return key_of(self.type, getattr(self, "priority", Priority.NORMAL))
+
     def split(self) -> list[Self]:
         """The same event for each of its instances alone."""
         return [self]
+
+
+def key_of(type_: str, priority: Priority) -> str:
+    """The routing key of events of a type and priority. That of normal work is the type."""
+    return type_ if priority is Priority.NORMAL else f"{type_}.{priority}"
 
 
 class InstanceReceived(Event):
@@ -42,6 +53,8 @@ class InstanceReceived(Event):
     type = "instance.received"
     keys: Annotated[tuple[SpoolKey, ...], Field(min_length=1, max_length=BATCH)]
     """Inbox keys, all of one association and one series."""
+    priority: Priority = Priority.NORMAL
+    """Of the association that brought them."""
 
     def split(self) -> list[Self]:
         return [self.model_copy(update={"keys": (key,)}) for key in self.keys]
@@ -53,6 +66,8 @@ class AssociationClosed(Event):
     type = "association.closed"
     association_id: AssociationId
     """The association, and the name of its inbox folder."""
+    priority: Priority = Priority.NORMAL
+    """Of the association."""
 
 
 class StudySettled(Event):
@@ -70,6 +85,8 @@ class TransferRequested(Event):
     type = "transfer.requested"
     transfer_id: Id
     """The new row in the ledger's `transfer` table."""
+    priority: Priority = Priority.NORMAL
+    """Of the transfer."""
 
 
 class DeliveryEvent(Event):
@@ -81,6 +98,8 @@ class DeliveryEvent(Event):
     """The series that all of them belong to."""
     delivery_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=BATCH)]
     """Rows of the ledger's `delivery` table."""
+    priority: Priority = Priority.NORMAL
+    """Of the transfer."""
 
     def split(self) -> list[Self]:
         return [self.model_copy(update={"delivery_ids": (one,)}) for one in self.delivery_ids]
@@ -159,6 +178,12 @@ EVENTS: dict[str, type[Event]] = {
 }
 
 
+def _body(event: Event) -> dict[str, Any]:
+    # Without what is normal: services of an earlier version know no priorities, and while some of
+    # them still run they are to understand all but bulk, which is in queues that they do not read.
+    return event.model_dump(mode="json", exclude_defaults=True)
+
+
 class Envelope(BaseModel):
     """What surrounds an event on the bus. Its JSON is the message body."""
 
@@ -167,7 +192,7 @@ class Envelope(BaseModel):
     message_id: uuid.UUID = Field(default_factory=uuid.uuid4)
     """Of this message; a further try gets a new one."""
     type: str
-    """The event's type, and the routing key."""
+    """The event's type."""
     schema_version: int
     """Of the event's body."""
     correlation_id: str
@@ -197,7 +222,7 @@ class Envelope(BaseModel):
             causation_id=cause.message_id if cause else None,
             producer=producer,
             traceparent=child_traceparent(cause.traceparent if cause else None),
-            body=event.model_dump(mode="json"),
+            body=_body(event),
         )
 
     def again(self, event: Event) -> Self:
@@ -207,7 +232,7 @@ class Envelope(BaseModel):
                 "message_id": uuid.uuid4(),
                 "causation_id": self.message_id,
                 "attempt": self.attempt + 1,
-                "body": event.model_dump(mode="json"),
+                "body": _body(event),
             }
         )
 

@@ -10,7 +10,7 @@ about this very study, the better it is known.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select, update
 
@@ -29,6 +29,7 @@ from shared.ledger.tables import (
     core,
 )
 from shared.patterns import matches_start
+from shared.priority import Priority
 
 _study, _transfer, _project = core(Study), core(Transfer), core(Project)
 _rule = core(RoutingRule)
@@ -45,6 +46,11 @@ class Arrived:
     patient_name: str
     accession_number: str
     senders: Sequence[Association]
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether all that brought it were bulk senders."""
+        return {sender.priority for sender in self.senders} == {Priority.BULK}
 
 
 TITLES = frozenset({"called_aet", "calling_aet"})
@@ -140,7 +146,11 @@ async def requests_for(
     )
     for study_id, project_id in there:
         found.pop((study_id, project_id), None)
-    return [request for _, request in sorted(found.items())]
+    bulk = {study.id for study in studies if study.is_bulk}
+    return [
+        replace(one, priority=Priority.BULK) if one.priority is None and study_id in bulk else one
+        for (study_id, _), one in sorted(found.items())
+    ]
 
 
 async def arrived(connection: Connection, study_ids: Iterable[int]) -> list[Arrived]:
@@ -207,6 +217,7 @@ def _by_rule(rules: list[RoutingRule], studies: list[Arrived]) -> list[Request]:
             site=rule.site,
             trusted=rule.trusted,
             rule_id=rule.id,
+            priority=Priority(rule.transfer_priority) if rule.transfer_priority else None,
         )
         for study in studies
         for rule in matching(rules, study.senders, study.patient_id, study.patient_name)

@@ -37,6 +37,7 @@ from shared.disk import disk_trouble, make_folder, sync_file, sync_folder
 from shared.errors import StartError
 from shared.identity import is_usable_uid
 from shared.inventory import Inventory
+from shared.priority import Priority
 from shared.staging import Staging
 
 __all__ = ["Association", "Spool", "SpoolKey", "disk_trouble"]
@@ -64,6 +65,8 @@ class Association(BaseModel):
     opened_at: datetime
     closed_at: datetime | None = None
     """When the association ended; None while it is open."""
+    priority: Priority = Priority.NORMAL
+    """Of what it brings."""
     completed: bool = False
     """Whether it ended with a release, not with an abort or a lost connection."""
 

@@ -412,51 +412,6 @@ class Part(StrEnum):
     DELETIONS = "deletions"
 
 
-class PeerRead(Model):
-    """A sender."""
-
-    id: int
-    """Its number here."""
-    name: str
-    """What people call it."""
-    calling_aet: str | None
-    """Its own AE title, in full; left out for any."""
-    addresses: str
-    """The address or the network that it sends from; empty for any."""
-    username: str | None
-    """User name that it must show with its password (DICOM user identity negotiation); left out where it need not."""
-    report_host: str
-    """Where reports of storage commitment go, if not to the address that it calls from."""
-    report_port: int | None
-    """The port there; left out where the sender waits for reports on the association that asked."""
-    enabled: bool
-    """Whether it is let in by this entry."""
-
-
-class PeerWrite(Model):
-    """A sender, as it is entered."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-    )
-    name: str
-    """What people call it."""
-    calling_aet: str | None = None
-    """Its own AE title, in full; left out for any."""
-    addresses: str = ""
-    """The address or the network that it sends from; empty for any."""
-    username: str | None = None
-    """User name that it must show with its password (DICOM user identity negotiation); left out where it need not."""
-    password: str | None = None
-    """That password. It is kept as a hash and never shown; left out in a change, it stays as it is."""
-    report_host: str | None = None
-    """Where reports of storage commitment go, if not to the address that it calls from."""
-    report_port: int | None = None
-    """The port there; left out where the sender waits for reports on the association that asked."""
-    enabled: bool = True
-    """Whether it is let in by this entry."""
-
-
 class PreviewCreate(Model):
     """What somebody wants to see before and after."""
 
@@ -480,6 +435,15 @@ class PreviewState(StrEnum):
     DONE = "done"
     HELD = "held"
     FAILED = "failed"
+
+
+class Priority(StrEnum):
+    """
+    How urgent work is. Each stage has a queue for either.
+    """
+
+    NORMAL = "normal"
+    BULK = "bulk"
 
 
 class Problem(Model):
@@ -722,6 +686,8 @@ class RoutingRuleRead(Model):
     """One of the project's events."""
     site: str
     """One of the project's sites."""
+    transfer_priority: Priority | None
+    """Of the transfers that it makes: `normal`, or `bulk` for those that go when nothing else waits. Left out, as the sender and the project have it."""
 
 
 class RoutingRuleWrite(Model):
@@ -756,6 +722,8 @@ class RoutingRuleWrite(Model):
     """One of the project's events."""
     site: str = ""
     """One of the project's sites."""
+    transfer_priority: Priority | None = None
+    """Of the transfers that it makes: `normal`, or `bulk` for those that go when nothing else waits. Left out, as the sender and the project have it."""
 
 
 class RowRemark(Model):
@@ -1040,6 +1008,8 @@ class TransferCreate(Model):
     """One of the project's events."""
     site: str = ""
     """One of the project's sites."""
+    priority: Priority | None = None
+    """`normal`, or `bulk`: its images go when nothing else waits, and a little all the time. Left out, as the project has it."""
     confirmed: bool = False
     """You have seen that the patient is another participant in the project already, or that the participant is another patient, and it is right all the same."""
 
@@ -1704,6 +1674,55 @@ class ParticipantRead(Model):
     """The last transfer; null for none."""
 
 
+class PeerRead(Model):
+    """A sender."""
+
+    id: int
+    """Its number here."""
+    name: str
+    """What people call it."""
+    calling_aet: str | None
+    """Its own AE title, in full; left out for any."""
+    addresses: str
+    """The address or the network that it sends from; empty for any."""
+    username: str | None
+    """User name that it must show with its password (DICOM user identity negotiation); left out where it need not."""
+    report_host: str
+    """Where reports of storage commitment go, if not to the address that it calls from."""
+    report_port: int | None
+    """The port there; left out where the sender waits for reports on the association that asked."""
+    priority: Priority
+    """Of what it sends, and of transfers that are made of it by themselves. `bulk` is for a sender that moves an archive: what others send goes first."""
+    enabled: bool
+    """Whether it is let in by this entry."""
+
+
+class PeerWrite(Model):
+    """A sender, as it is entered."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    name: str
+    """What people call it."""
+    calling_aet: str | None = None
+    """Its own AE title, in full; left out for any."""
+    addresses: str = ""
+    """The address or the network that it sends from; empty for any."""
+    username: str | None = None
+    """User name that it must show with its password (DICOM user identity negotiation); left out where it need not."""
+    password: str | None = None
+    """That password. It is kept as a hash and never shown; left out in a change, it stays as it is."""
+    report_host: str | None = None
+    """Where reports of storage commitment go, if not to the address that it calls from."""
+    report_port: int | None = None
+    """The port there; left out where the sender waits for reports on the association that asked."""
+    priority: Priority = Priority.NORMAL
+    """Of what it sends, and of transfers that are made of it by themselves. `bulk` is for a sender that moves an archive: what others send goes first."""
+    enabled: bool = True
+    """Whether it is let in by this entry."""
+
+
 class Pipeline(Model):
     """The pipeline at a glance."""
 
@@ -1753,6 +1772,8 @@ class ProjectChange(Model):
     """Where its images are delivered."""
     profile: str = ""
     """What is done otherwise than the 2019 table says, as JSON text (docs/profiles.md); empty for nothing. Images de-identified from then on follow it. What becomes of the UIDs of study, series and instance stays, once images were released."""
+    priority: Priority = Priority.NORMAL
+    """Of its transfers, where nobody says otherwise. `bulk`: they go when nothing else waits, and a little all the time."""
     state: ProjectState = ProjectState.ACTIVE
     """Only an active project takes images."""
 
@@ -1793,6 +1814,8 @@ class ProjectCreate(Model):
     """Where its images are delivered."""
     profile: str = ""
     """What is done otherwise than the 2019 table says, as JSON text (docs/profiles.md); empty for nothing. Images de-identified from then on follow it. What becomes of the UIDs of study, series and instance stays, once images were released."""
+    priority: Priority = Priority.NORMAL
+    """Of its transfers, where nobody says otherwise. `bulk`: they go when nothing else waits, and a little all the time."""
     state: ProjectState = ProjectState.ACTIVE
     """Only an active project takes images."""
 
@@ -1832,6 +1855,8 @@ class ProjectRead(Model):
     """How released UIDs and hashes are made. `keyed`: with the project's own secret. `legacy-decimal` and `legacy-hex` are for a project that comes from the earlier system, so that follow-up images join what it released; they have no secret: whoever knows an original UID can confirm that it is in the project, and some of their UIDs break the rules of DICOM. They need `date_shift_days`, the one used so far."""
     profile: str
     """What is done otherwise than the 2019 table says, as JSON text (docs/profiles.md); empty for nothing. Images de-identified from then on follow it. What becomes of the UIDs of study, series and instance stays, once images were released."""
+    priority: Priority
+    """Of its transfers, where nobody says otherwise. `bulk`: they go when nothing else waits, and a little all the time."""
     state: ProjectState
     """Only an active project takes images."""
 
@@ -1910,6 +1935,8 @@ class TransferRead(Model):
     """How far it is."""
     requested_by: Way
     """The way it came."""
+    priority: Priority
+    """Whether its images go before others, or when nothing else waits."""
     rule: str | None
     """Name of the rule that asked for it."""
     corrects_id: int | None

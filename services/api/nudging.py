@@ -1,11 +1,12 @@
 """Publishes events for what a request has put into the ledger."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from shared import telemetry
 from shared.errors import Retry
-from shared.events import Event
+from shared.events import Event, TransferRequested
+from shared.ledger.transfers import priorities
 from shared.runtime import Runtime
 
 log = telemetry.logger("api")
@@ -26,3 +27,18 @@ async def nudge(
         await runtime.bus.publish(events, producer="api", correlation_id=journey)
     except Retry as error:
         log.warning("request not announced; the reconciler will find it", reason=error.reason)
+
+
+async def nudge_requested(
+    runtime: Runtime, transfer_ids: Iterable[int], further: Sequence[Event] = ()
+) -> None:
+    """Announce requested transfers, each with its priority, and what else there is."""
+    wanted = list(transfer_ids)
+    try:
+        async with runtime.ledger.reading() as connection:
+            urgent = await priorities(connection, wanted)
+    except Retry as error:
+        log.warning("request not announced; the reconciler will find it", reason=error.reason)
+        return
+    requested = [TransferRequested(transfer_id=one, priority=urgent[one]) for one in wanted]
+    await nudge(runtime, [*requested, *further])

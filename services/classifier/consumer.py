@@ -176,10 +176,5 @@ class TransferConsumer:
 
 def publish(outcome: Outcome, assigned: Assigned, *, because: Message) -> None:
     """Announce new deliveries."""
-    for transfer_id, series_id, delivery_ids in assigned:
-        outcome.publish(
-            InstanceAssigned(
-                transfer_id=transfer_id, series_id=series_id, delivery_ids=tuple(delivery_ids)
-            ),
-            because,
-        )
+    for batch in assigned:
+        outcome.publish(batch.event(InstanceAssigned), because)

@@ -24,6 +24,7 @@ async def record_senders(connection: Connection, senders: dict[str, Sender]) -> 
             called_aet=clip(_association, "called_aet", sender.called_aet),
             peer_address=clip(_association, "peer_address", sender.peer_address),
             opened_at=sender.opened_at,
+            priority=sender.priority,
             **closing,
         )
         await connection.execute(

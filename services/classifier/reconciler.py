@@ -27,7 +27,6 @@ from shared.clock import now
 from shared.errors import StepError
 from shared.events import (
     AssociationClosed,
-    DeliveryEvent,
     Event,
     InstanceAnonymized,
     InstanceAssigned,
@@ -38,6 +37,7 @@ from shared.ledger.recalling import waits_for_deletion
 from shared.ledger.starting import Assigned, in_batches
 from shared.ledger.states import IN_FLIGHT, DeliveryState, TransferState
 from shared.ledger.tables import Delivery, Transfer, core
+from shared.priority import Priority
 from shared.settings import Settings
 from shared.spool import Spool
 
@@ -105,9 +105,9 @@ class Reconciler:
             (DeliveryState.ANONYMIZED, FORWARDER_ANONYMIZED, InstanceAnonymized),
         ):
             # A full queue is not a forgotten one: its messages are still there.
-            if await self._bus.depth(queue) == 0:
-                found = await self._forgotten_deliveries(state)
-                nudged |= await self._nudge(state.value, queue, _events(event, found))
+            if empty := await self._empty(queue):
+                found = await self._forgotten_deliveries(state, empty)
+                nudged |= await self._nudge(state.value, queue, [one.event(event) for one in found])
         swept = await asyncio.to_thread(self._spool.sweep_temporary, time.time() - _ABANDONED)
         if swept:
             log.warning("abandoned temporary files removed", files=swept)
@@ -122,28 +122,36 @@ class Reconciler:
         await self._bus.publish(found, producer="classifier", correlation_id="reconciler")
         return True
 
-    async def _forgotten_files(self, patience: float) -> list[Event]:
-        if await self._bus.depth(CLASSIFIER_RECEIVED):
-            return []
-        return await asyncio.to_thread(self._inbox_events, time.time() - patience)
+    async def _empty(self, queue: Queue) -> set[Priority]:
+        """The priorities of which no work waits."""
+        return {one.priority for one in queue.both if await self._bus.depth(one) == 0}
 
-    def _inbox_events(self, older_than: float) -> list[Event]:
+    async def _forgotten_files(self, patience: float) -> list[Event]:
+        empty = await self._empty(CLASSIFIER_RECEIVED)
+        if not empty:
+            return []
+        return await asyncio.to_thread(self._inbox_events, time.time() - patience, empty)
+
+    def _inbox_events(self, older_than: float, wanted: set[Priority]) -> list[Event]:
         events: list[Event] = []
         for association_id in self._spool.waiting_associations():
-            keys = self._spool.waiting_files(association_id, older_than)
             sender = self._spool.read_association(association_id)
+            priority = sender.priority if sender else Priority.NORMAL
+            if priority not in wanted:
+                continue
+            keys = self._spool.waiting_files(association_id, older_than)
             if keys:
                 events += received_events(self._spool, keys[:AT_MOST])
             elif sender and sender.closed_at and sender.closed_at.timestamp() < older_than:
-                events.append(AssociationClosed(association_id=association_id))
+                events.append(AssociationClosed(association_id=association_id, priority=priority))
             if len(events) > AT_MOST:
                 break
         return events
 
     async def _forgotten_transfers(self, patience: float) -> list[Event]:
         async with self._ledger.reading() as connection:
-            ids = await connection.scalars(
-                select(_transfer.c.id)
+            rows = await connection.execute(
+                select(_transfer.c.id, _transfer.c.priority)
                 .where(
                     _transfer.c.state == TransferState.REQUESTED,
                     _transfer.c.requested_at <= now() - timedelta(seconds=patience),
@@ -152,10 +160,12 @@ class Reconciler:
                 .order_by(_transfer.c.id)
                 .limit(AT_MOST)
             )
-            return [TransferRequested(transfer_id=transfer_id) for transfer_id in ids]
+            return [TransferRequested(transfer_id=row.id, priority=row.priority) for row in rows]
 
-    async def _forgotten_deliveries(self, state: DeliveryState) -> Assigned:
-        """Deliveries in `state` that are due; next time they are due later and later."""
+    async def _forgotten_deliveries(self, state: DeliveryState, wanted: set[Priority]) -> Assigned:
+        """Deliveries in `state` and of these priorities that are due; the next time they are later
+        and later.
+        """
         moment = now()
         async with self._ledger.transaction() as connection:
             rows = (
@@ -165,8 +175,14 @@ class Reconciler:
                         _delivery.c.series_id,
                         _delivery.c.id,
                         _delivery.c.nudges,
+                        _transfer.c.priority,
                     )
-                    .where(_delivery.c.state == state, _delivery.c.due_at <= moment)
+                    .join_from(_delivery, _transfer)
+                    .where(
+                        _delivery.c.state == state,
+                        _delivery.c.due_at <= moment,
+                        _transfer.c.priority.in_(wanted),
+                    )
                     .order_by(_delivery.c.due_at)
                     .limit(AT_MOST)
                 )
@@ -181,7 +197,10 @@ class Reconciler:
                     .where(_delivery.c.id.in_(ids))
                     .values(nudges=nudges + 1, due_at=moment + timedelta(seconds=wait))
                 )
-        return in_batches((row.transfer_id, row.series_id, row.id) for row in rows)
+        return in_batches(
+            ((row.transfer_id, row.series_id, row.id) for row in rows),
+            {row.transfer_id: Priority(row.priority) for row in rows},
+        )
 
     async def _make_everything_due(self) -> None:
         async with self._ledger.transaction() as connection:
@@ -190,10 +209,3 @@ class Reconciler:
                 .where(_delivery.c.state.in_(IN_FLIGHT))
                 .values(nudges=0, due_at=now())
             )
-
-
-def _events(event: type[DeliveryEvent], found: Assigned) -> list[DeliveryEvent]:
-    return [
-        event(transfer_id=transfer_id, series_id=series_id, delivery_ids=tuple(ids))
-        for transfer_id, series_id, ids in found
-    ]

@@ -1,6 +1,7 @@
 """The destinations and their senders: a thread each, so that one that hangs stops no other."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,14 +12,23 @@ from services.forwarder.dimse import DimseSender
 from services.forwarder.outcome import Answer, Verdict
 from services.forwarder.pace import Pace
 from services.forwarder.parcels import Parcel, Peer
+from services.forwarder.rest import LATER, TURN
 from services.forwarder.stow import StowSender
 from services.forwarder.transcoding import Transcoder
+from services.forwarder.turns import Turns
 from services.forwarder.work import Work
 from shared.clock import now
 from shared.errors import Reason
 from shared.hours import wait_until
 from shared.ledger.states import Protocol
+from shared.priority import Priority
 from shared.settings import Settings
+
+_SLICES = {Priority.NORMAL: 64, Priority.BULK: 16}
+"""Images that go over an association before others may have it."""
+_REQUEST = 50
+"""The same over DICOMweb: what fits in one request."""
+_AWAY = (Reason.DESTINATION_AWAY, Reason.DESTINATION_DENIED)
 
 
 class _Sender(PythonProtocol):
@@ -42,6 +52,7 @@ class _Line:
     thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="forwarder")
     )
+    turns: Turns = field(default_factory=Turns)
 
 
 class Destinations:
@@ -71,15 +82,14 @@ class Destinations:
         A series goes over one association, always the same, so that its images come in order.
         """
         lines = self._lines_to(peer)
-        parcels: dict[int, list[Parcel]] = defaultdict(list)
+        shares: dict[tuple[int, Priority], list[Parcel]] = defaultdict(list)
         for one in work:
-            parcels[one.series_id % len(lines)].append(one.parcel)
-        loop = asyncio.get_running_loop()
+            shares[one.series_id % len(lines), one.priority].append(one.parcel)
         answers: dict[int, Answer] = {}
         for some in await asyncio.gather(
             *(
-                loop.run_in_executor(lines[number].thread, lines[number].sender.send, share)
-                for number, share in parcels.items()
+                _send_share(lines[number], peer, share, priority)
+                for (number, priority), share in shares.items()
             )
         ):
             answers |= some
@@ -120,6 +130,36 @@ class Destinations:
 
     def _all(self) -> list[_Line]:
         return [line for lines in self._lines.values() for line in lines]
+
+
+async def _send_share(
+    line: _Line, peer: Peer, share: list[Parcel], priority: Priority
+) -> dict[int, Answer]:
+    """Send over one association, slice by slice, so that more urgent images may go in between."""
+    loop, ends = asyncio.get_running_loop(), time.monotonic() + TURN
+    size = _REQUEST if peer.protocol == Protocol.DICOMWEB else _SLICES[priority]
+    answers: dict[int, Answer] = {}
+    said: Answer | None = None
+    with line.turns.share(priority):
+        for start in range(0, len(share), size):
+            some = share[start : start + size]
+            async with line.turns.turn(priority):
+                if said is None and time.monotonic() > ends:
+                    said = LATER
+                if said is None:
+                    answers |= await loop.run_in_executor(line.thread, line.sender.send, some)
+                    said = _gone(list(answers.values()))
+            if said is not None:
+                for one in some:
+                    answers.setdefault(one.delivery_id, said)
+    return answers
+
+
+def _gone(answers: list[Answer]) -> Answer | None:
+    """What the others need not knock for: nobody was there twice, or nobody is let in."""
+    away = [one for one in answers[-2:] if one.reason in _AWAY]
+    denied = answers[-1].reason is Reason.DESTINATION_DENIED
+    return answers[-1] if len(away) == 2 or denied else None
 
 
 def opens_in(peer: Peer) -> float:

@@ -21,8 +21,10 @@ from shared.events import Event, InstanceAssigned, TransferRequested
 from shared.ledger import Ledger
 from shared.ledger.deleting import done, due, is_shared, leave_to_a_person, postpone
 from shared.ledger.recalling import BY_SLUSE, NO_DELETIONS
+from shared.ledger.starting import Assigned
 from shared.ledger.states import Deletion
 from shared.ledger.tables import Destination, Recall, core
+from shared.ledger.transfers import priorities
 from shared.settings import Settings
 
 log = telemetry.logger("recalls")
@@ -125,13 +127,14 @@ class Recalls:
         log.warning("left to a person", recall=recall_id, destination=destination.id, detail=why)
         return False
 
-    async def _go_on(self, waiting: list[int], assigned: list[tuple[int, int, list[int]]]) -> None:
+    async def _go_on(self, waiting: list[int], assigned: Assigned) -> None:
         """Start what waited for a deletion."""
-        events: list[Event] = [TransferRequested(transfer_id=one) for one in waiting]
-        events += [
-            InstanceAssigned(transfer_id=transfer, series_id=series, delivery_ids=tuple(ids))
-            for transfer, series, ids in assigned
+        async with self._ledger.reading() as connection:
+            urgent = await priorities(connection, waiting)
+        events: list[Event] = [
+            TransferRequested(transfer_id=one, priority=urgent[one]) for one in waiting
         ]
+        events += [batch.event(InstanceAssigned) for batch in assigned]
         if events:
             await self._bus.publish(events, producer="forwarder", correlation_id="recall")
 

@@ -7,7 +7,8 @@ from shared.errors import Reason
 
 _SLOW = 2.0  # seconds without an answer after which a peer is left alone for a while
 _SHORTEST, _LONGEST = 10.0, 600.0
-_TURN = 600.0  # seconds for one batch; a broker takes a message back that is held for half an hour
+TURN = 600.0
+"""Seconds for one batch: a broker takes a message back that is held for half an hour."""
 LATER = Answer(Verdict.RETRY, Reason.DESTINATION_BUSY, "it is slow: others have their turn")
 
 
@@ -22,7 +23,7 @@ class Rest:
 
     def begin_batch(self) -> Answer | None:
         """What is said to everything while it is left alone; None when it is not."""
-        self._turn_ends = time.monotonic() + _TURN
+        self._turn_ends = time.monotonic() + TURN
         return self._answer if time.monotonic() < self._until else None
 
     def is_late(self) -> bool:

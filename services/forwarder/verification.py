@@ -187,12 +187,7 @@ class Verifier:
         )
         if assigned:
             await self._bus.publish(
-                [
-                    InstanceAssigned(
-                        transfer_id=transfer, series_id=series, delivery_ids=tuple(ids)
-                    )
-                    for transfer, series, ids in assigned
-                ],
+                [batch.event(InstanceAssigned) for batch in assigned],
                 producer="forwarder",
                 correlation_id="verification",
             )

@@ -20,6 +20,7 @@ from shared.ledger.tables import (
     Transfer,
     core,
 )
+from shared.priority import Priority
 from shared.spool import Spool
 
 _delivery, _transfer, _instance = core(Delivery), core(Transfer), core(Instance)
@@ -38,6 +39,7 @@ class Work:
     """When the delivery came into the state that this is about."""
     transfer_id: int
     series_id: int
+    priority: Priority = Priority.NORMAL
     closed_for: float = 0.0
     """Seconds until its destination takes images."""
 
@@ -61,6 +63,7 @@ async def load(connection: Connection, delivery_ids: Iterable[int], spool: Spool
             _delivery.c.changed_at,
             _delivery.c.transfer_id,
             _delivery.c.series_id,
+            _transfer.c.priority,
             _delivery.c.instance_id,
             _delivery.c.released_key,
             _delivery.c.released_sop_uid,
@@ -93,6 +96,7 @@ async def load(connection: Connection, delivery_ids: Iterable[int], spool: Spool
             since=row.changed_at,
             transfer_id=row.transfer_id,
             series_id=row.series_id,
+            priority=Priority(row.priority),
         )
         for row in sorted(rows.all(), key=_order)
     ]

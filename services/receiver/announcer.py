@@ -8,6 +8,7 @@ from shared.announcing import received_events
 from shared.bus import Bus
 from shared.errors import Retry
 from shared.events import BATCH, AssociationClosed, Event
+from shared.priority import Priority
 from shared.spool import Spool
 
 log = telemetry.logger("receiver")
@@ -47,9 +48,9 @@ class Announcer:
         elif count == BATCH:
             self._loop.call_soon_threadsafe(self._flush, association_id)
 
-    def closed(self, association_id: str) -> None:
+    def closed(self, association_id: str, priority: Priority = Priority.NORMAL) -> None:
         """Report the end of an association; callable from any thread."""
-        end = AssociationClosed(association_id=association_id)
+        end = AssociationClosed(association_id=association_id, priority=priority)
         self._loop.call_soon_threadsafe(self._flush, association_id, end)
 
     async def drain(self) -> None:

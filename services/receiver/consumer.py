@@ -79,7 +79,7 @@ class Intake:
             self._spool.write_association(self.id, ended)
         except Retry as error:
             log.error("end of association not noted", association=self.id, reason=error.reason)
-        self._announcer.closed(self.id)
+        self._announcer.closed(self.id, self._sender.priority)
 
 
 class _Image:

@@ -22,6 +22,7 @@ from shared.errors import Retry
 from shared.ledger import Ledger
 from shared.ledger.tables import Peer, core
 from shared.ledger.titles import titles
+from shared.priority import Priority, least
 from shared.settings import PeerPolicy
 
 log = telemetry.logger("receiver")
@@ -38,6 +39,7 @@ class Listed:
     addresses: str
     username: str | None = None
     password_hash: str = field(default="", repr=False)
+    priority: str = Priority.NORMAL
 
     def is_caller(self, caller: Caller) -> bool:
         """Whether it is the one who calls."""
@@ -76,6 +78,10 @@ class Guests:
             return Verdict(identified=True)
         return Verdict(NOT_IDENTIFIED)
 
+    def priority(self, caller: Caller) -> Priority:
+        """Of what a caller sends: bulk where one of its entries says so."""
+        return least(*(one.priority for one in self.listed if one.is_caller(caller)))
+
 
 class Door:
     """Kept fresh from the ledger."""
@@ -87,6 +93,10 @@ class Door:
     def verdict(self, caller: Caller) -> Verdict:
         """Whether a caller is let in; any thread."""
         return self._guests.verdict(caller, self._policy)
+
+    def priority(self, caller: Caller) -> Priority:
+        """Of what a caller sends; any thread."""
+        return self._guests.priority(caller)
 
     async def refresh(self) -> None:
         """Read from the ledger who is let in.
@@ -104,6 +114,7 @@ class Door:
                     _peer.c.addresses,
                     _peer.c.username,
                     _peer.c.password_hash,
+                    _peer.c.priority,
                 ).where(_peer.c.enabled)
             )
             self._guests = Guests(answered_to, tuple(Listed(*row) for row in peers))

@@ -47,7 +47,7 @@ class StorageScp:
         services: Sequence[Service] = (),
     ) -> None:
         self._settings, self._spool = settings, spool
-        self._announcer = announcer
+        self._announcer, self._door = announcer, door
         house = House(
             settings,
             Limits(settings.max_associations, settings.max_associations_per_peer),
@@ -99,5 +99,6 @@ class StorageScp:
             called_aet=caller.called_aet,
             peer_address=caller.address,
             opened_at=now(),
+            priority=self._door.priority(caller),
         )
         return Intake(self._spool, self._announcer, sender, self._settings.durability)

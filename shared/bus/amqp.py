@@ -21,8 +21,9 @@ from shared import telemetry
 from shared.bus.base import Consumer, Outcome
 from shared.bus.handling import handle_bodies, in_lanes, take_batch
 from shared.bus.topology import API_DEAD, QUEUES, Queue
+from shared.bus.turns import Turns
 from shared.errors import Reason, Retry
-from shared.events import EVENTS, DeadLettered, Envelope, Event
+from shared.events import DeadLettered, Envelope, Event
 from shared.settings import Settings
 
 log = telemetry.logger("bus")
@@ -75,8 +76,8 @@ async def declare_topology(channel: AbstractChannel, delays: Iterable[float]) ->
         # What can't even be kept as a dead letter stays where it is.
         arguments: FieldTable = {"x-queue-type": "quorum"} if queue is API_DEAD else _QUORUM | end
         declared = await channel.declare_queue(queue_name(queue), durable=True, arguments=arguments)
-        for event in queue.events:
-            await declared.bind(exchange, event.type)
+        for key in sorted(queue.routing_keys):
+            await declared.bind(exchange, key)
     for seconds in delays:
         delay = await channel.declare_exchange(
             delay_name(seconds), aio_pika.ExchangeType.FANOUT, durable=True
@@ -215,8 +216,8 @@ class AmqpBus:
             raise LinkLostError
         exchange = await self._link.exchange(EXCHANGE)
         work = [
-            (exchange, envelope, envelope.type, EVENTS[envelope.type].must_arrive)
-            for envelope in published
+            (exchange, envelope, event.routing_key, event.must_arrive)
+            for envelope, event in ((one, one.event()) for one in published)
         ]
         delays = self._settings.retry_delays
         for envelope in retried:
@@ -231,19 +232,23 @@ class AmqpBus:
 
     # Consuming
 
-    async def _lane(self, consumer: Consumer, stopping: asyncio.Event) -> None:
+    async def _lane(self, consumer: Consumer, stopping: asyncio.Event, turns: Turns) -> None:
         while not stopping.is_set():
             if not await _before(stopping, self._linked.wait):
                 return
             try:
                 async with self._channel() as channel:
-                    await self._consume(channel, consumer, stopping)
+                    await self._consume(channel, consumer, stopping, turns)
             except _TROUBLE as error:
                 log.warning("consumer starts anew", queue=consumer.queue.name, exc_info=error)
                 await asyncio.sleep(0.2)
 
     async def _consume(
-        self, channel: AbstractChannel, consumer: Consumer, stopping: asyncio.Event
+        self,
+        channel: AbstractChannel,
+        consumer: Consumer,
+        stopping: asyncio.Event,
+        turns: Turns,
     ) -> None:
         """Take batches until `stopping` is set.
 
@@ -265,19 +270,37 @@ class AmqpBus:
         (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(broken)
         declared = await channel.get_queue(queue_name(queue), ensure=False)
         await declared.consume(arrived.put)
-        while first := await _before(stopping, arrived.get):
-            taken = await take_batch(arrived.get, queue.batch, queue.linger, first)
-            batch = [message for message in taken if message is not None]
-            outcome = await handle_bodies(
-                consumer, [one.body for one in batch], self._settings.max_attempts
-            )
-            await self._send_outcome(consumer, outcome)
-            async with asyncio.timeout(ACK_TIMEOUT):
-                # Everything up to here on this channel is in this batch or acknowledged already.
-                await batch[-1].ack(multiple=True)
-            if len(batch) < len(taken):
-                raise LinkLostError
+        with turns.lane(queue.priority, stopping) as lane:
+            while first := await _before(stopping, arrived.get):
+                async with lane.turn() as mine:
+                    if mine:
+                        await self._handle(consumer, arrived.get, first)
         if not stopping.is_set():
+            raise LinkLostError
+
+    async def _handle(
+        self,
+        consumer: Consumer,
+        get: Callable[[], Awaitable[AbstractIncomingMessage | None]],
+        first: AbstractIncomingMessage | None,
+    ) -> None:
+        """Handle `first` and what comes with it.
+
+        Raises
+        ------
+        LinkLostError
+            The link broke meanwhile; what was handled is acknowledged.
+        """
+        taken = await take_batch(get, consumer.queue.batch, consumer.queue.linger, first)
+        batch = [message for message in taken if message is not None]
+        outcome = await handle_bodies(
+            consumer, [one.body for one in batch], self._settings.max_attempts
+        )
+        await self._send_outcome(consumer, outcome)
+        async with asyncio.timeout(ACK_TIMEOUT):
+            # Everything up to here on this channel is in this batch or acknowledged already.
+            await batch[-1].ack(multiple=True)
+        if len(batch) < len(taken):
             raise LinkLostError
 
 

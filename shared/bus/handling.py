@@ -10,12 +10,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from shared import telemetry
 from shared.bus.base import Consumer, Message, Outcome
+from shared.bus.topology import Queue
+from shared.bus.turns import Turns
 from shared.errors import Reason, Reject, Retry
 from shared.events import Envelope
 
@@ -48,19 +51,38 @@ async def handle_bodies(consumer: Consumer, bodies: Sequence[bytes], max_attempt
 
 @asynccontextmanager
 async def in_lanes(
-    lane: Callable[[Consumer, asyncio.Event], Coroutine[Any, Any, None]],
+    lane: Callable[[Consumer, asyncio.Event, Turns], Coroutine[Any, Any, None]],
     consumer: Consumer,
     lanes: int,
 ) -> AsyncIterator[None]:
-    """Run `lane` so many times while the block runs; leaving it has them finish."""
-    stopping = asyncio.Event()
+    """Run `lane` so many times while the block runs; leaving it has them finish.
+
+    And as often on the queue for bulk work, where there is one: a batch of it that takes long, or
+    a destination that hangs, keeps no lane from normal work.
+    """
+    stopping, turns = asyncio.Event(), Turns()
+    of_each = [_Of(consumer, queue) for queue in consumer.queue.both]
     async with asyncio.TaskGroup() as group:
-        for _ in range(lanes):
-            group.create_task(lane(consumer, stopping))
+        for one in of_each * lanes:
+            group.create_task(lane(one, stopping, turns))
         try:
             yield
         finally:
             stopping.set()
+
+
+@dataclass
+class _Of:
+    """A consumer on one of its two queues."""
+
+    consumer: Consumer
+    queue: Queue
+
+    async def handle(self, batch: Sequence[Message], outcome: Outcome) -> None:
+        await self.consumer.handle(batch, outcome)
+
+    async def give_up(self, message: Message, reason: Reason) -> None:
+        await self.consumer.give_up(message, reason)
 
 
 class _Handling:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Self
 
@@ -10,6 +10,7 @@ from shared import telemetry
 from shared.bus.base import Consumer
 from shared.bus.handling import handle_bodies, in_lanes, take_batch
 from shared.bus.topology import QUEUES, Queue
+from shared.bus.turns import Turns
 from shared.errors import Reason, Retry
 from shared.events import Envelope, Event
 from shared.settings import Settings
@@ -48,24 +49,29 @@ class MemoryBus:
                 while True:
                     queue.get_nowait()
 
-    async def _lane(self, consumer: Consumer, stopping: asyncio.Event) -> None:
+    async def _lane(self, consumer: Consumer, stopping: asyncio.Event, turns: Turns) -> None:
         queue = self._queues[consumer.queue.name]
         stopped = asyncio.ensure_future(stopping.wait())
         try:
-            while True:
-                waiting = asyncio.ensure_future(queue.get())
-                await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
-                if not waiting.done():
-                    waiting.cancel()
-                    return
-                batch = await take_batch(
-                    queue.get, consumer.queue.batch, consumer.queue.linger, waiting.result()
-                )
-                await self._handle(consumer, batch)
+            with turns.lane(consumer.queue.priority, stopping) as lane:
+                while True:
+                    waiting = asyncio.ensure_future(queue.get())
+                    await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                    if not waiting.done():
+                        waiting.cancel()
+                        return
+                    async with lane.turn() as mine:
+                        if not mine:
+                            queue.put_nowait(waiting.result())
+                            return
+                        await self._handle(consumer, queue.get, waiting.result())
         finally:
             stopped.cancel()
 
-    async def _handle(self, consumer: Consumer, batch: list[bytes]) -> None:
+    async def _handle(
+        self, consumer: Consumer, get: Callable[[], Awaitable[bytes]], first: bytes
+    ) -> None:
+        batch = await take_batch(get, consumer.queue.batch, consumer.queue.linger, first)
         outcome = await handle_bodies(consumer, batch, self._settings.max_attempts)
         for envelope in outcome.published:
             self._route(envelope)
@@ -74,8 +80,9 @@ class MemoryBus:
 
     def _route(self, envelope: Envelope) -> None:
         body = envelope.model_dump_json().encode()
-        takers = [q for q in QUEUES if envelope.type in {event.type for event in q.events}]
-        if not takers and envelope.event().must_arrive:
+        event = envelope.event()
+        takers = [queue for queue in QUEUES if event.routing_key in queue.routing_keys]
+        if not takers and event.must_arrive:
             raise Retry(Reason.BUS_AWAY, f"no queue takes {envelope.type}")
         for queue in takers:
             self._queues[queue.name].put_nowait(body)

@@ -18,6 +18,7 @@ from shared.ledger.database import Connection
 from shared.ledger.states import ENDED, TransferState
 from shared.ledger.tables import Participant, Project, Study, Transfer, WithdrawnStudy, core
 from shared.ledger.transfers import still_there
+from shared.priority import Priority
 
 _study, _transfer, _project = core(Study), core(Transfer), core(Project)
 _participant, _withdrawn = core(Participant), core(WithdrawnStudy)
@@ -40,6 +41,8 @@ class Request:
     """A person has seen what can be confirmed (`CONFIRMABLE`)."""
     rule_id: int | None = None
     corrects_id: int | None = None
+    priority: Priority | None = None
+    """Of the transfer; None for the project's."""
     wish_id: int | None = None
     """The row of the import that wants it (`shared.ledger.wishes`)."""
 
@@ -114,7 +117,7 @@ async def take(
             master_key.encrypt(patient.as_json()),
             anew=request.way is Way.CORRECTION,
         )
-    return Answer(transfer_id=await _enter(connection, request, participant_id))
+    return Answer(transfer_id=await _enter(connection, request, project, participant_id))
 
 
 async def _participant_of(
@@ -199,7 +202,9 @@ async def _is_withdrawn(connection: Connection, request: Request, study_uid: str
     return found is not None
 
 
-async def _enter(connection: Connection, request: Request, participant_id: int) -> int:
+async def _enter(
+    connection: Connection, request: Request, project: Project, participant_id: int
+) -> int:
     moment = now()
     transfer_id: int = await connection.scalar(
         insert(_transfer)
@@ -211,6 +216,7 @@ async def _enter(connection: Connection, request: Request, participant_id: int) 
             site=request.site,
             state=TransferState.REQUESTED,
             requested_by=request.way,
+            priority=request.priority or project.priority,
             rule_id=request.rule_id,
             corrects_id=request.corrects_id,
             requested_at=moment,

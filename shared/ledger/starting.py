@@ -1,28 +1,51 @@
 """Starts deliveries: of new instances, and again of what changed, failed or is wanted anew."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, exists, literal, select, update
 
 from shared import telemetry
 from shared.clock import now
-from shared.events import BATCH
+from shared.events import BATCH, DeliveryEvent
 from shared.ledger.counting import count, count_new
 from shared.ledger.database import Connection
 from shared.ledger.deliveries import AT_ONCE, lock_where
 from shared.ledger.states import ENDED, DeliveryState
 from shared.ledger.tables import Delivery, Instance, Series, Transfer, core
-from shared.ledger.transfers import lock_transfers, run
+from shared.ledger.transfers import lock_transfers, priorities, run, set_priority
 from shared.ledger.writing import insert_or
+from shared.priority import Priority
 
 _delivery, _transfer = core(Delivery), core(Transfer)
 _instance, _series = core(Instance), core(Series)
 
 Place = tuple[int, int, int]
 """(transfer id, series id, delivery id)."""
-Assigned = list[tuple[int, int, list[int]]]
-"""Deliveries as events name them: (transfer id, series id, at most 64 delivery ids)."""
+Kind = TypeVar("Kind", bound=DeliveryEvent)
+
+
+class Batch(NamedTuple):
+    """Deliveries as one event names them: at most 64 of one series."""
+
+    transfer_id: int
+    series_id: int
+    delivery_ids: list[int]
+    priority: Priority = Priority.NORMAL
+    """Of the transfer."""
+
+    def event(self, kind: type[Kind]) -> Kind:
+        """The event that names them."""
+        return kind(
+            transfer_id=self.transfer_id,
+            series_id=self.series_id,
+            delivery_ids=tuple(self.delivery_ids),
+            priority=self.priority,
+        )
+
+
+Assigned = list[Batch]
 
 
 async def assign(
@@ -85,16 +108,23 @@ async def assign(
     telemetry.INSTANCES.labels("classifier", DeliveryState.ASSIGNED.value).inc(len(rows))
     await count_new(connection, [row[0] for row in rows])
     await run(connection, {row[0] for row in rows})
-    return in_batches((row[0], row[1], row[2]) for row in rows)
+    urgent = await priorities(connection, {row[0] for row in rows})
+    return in_batches(((row[0], row[1], row[2]) for row in rows), urgent)
 
 
-def in_batches(places: Iterable[Place]) -> Assigned:
-    """Deliveries as events name them: by transfer and series, 64 at most."""
+def in_batches(places: Iterable[Place], urgent: Mapping[int, Priority] | None = None) -> Assigned:
+    """Deliveries as events name them: by transfer and series, 64 at most.
+
+    Parameters
+    ----------
+    urgent
+        The transfers' priorities; normal where nothing is said.
+    """
     groups: dict[tuple[int, int], list[int]] = {}
     for transfer_id, series_id, delivery_id in places:
         groups.setdefault((transfer_id, series_id), []).append(delivery_id)
     return [
-        (*group, ids[start : start + BATCH])
+        Batch(*group, ids[start : start + BATCH], (urgent or {}).get(group[0], Priority.NORMAL))
         for group, ids in groups.items()
         for start in range(0, len(ids), BATCH)
     ]
@@ -136,8 +166,23 @@ async def resend(
     )
 
 
-async def restart(connection: Connection, transfer_id: int, *, patience: float) -> Assigned:
-    """Start all of a transfer's deliveries again, whatever became of them."""
+async def restart(
+    connection: Connection,
+    transfer_id: int,
+    *,
+    patience: float,
+    priority: Priority | None = None,
+) -> Assigned:
+    """Start all of a transfer's deliveries again, whatever became of them.
+
+    Parameters
+    ----------
+    priority
+        That the transfer has from now on; None for the one that it has.
+    """
+    if priority is not None:
+        await lock_where(connection, _delivery.c.transfer_id == transfer_id)
+        await set_priority(connection, [transfer_id], priority)
     return await _restart(connection, _delivery.c.transfer_id == transfer_id, patience)
 
 
@@ -168,4 +213,5 @@ async def _restart(connection: Connection, which: ColumnElement[bool], patience:
         )
     await count(connection, found, DeliveryState.ASSIGNED)
     await run(connection, {one.transfer_id for one in found})
-    return in_batches((one.transfer_id, one.series_id, one.id) for one in found)
+    urgent = await priorities(connection, {one.transfer_id for one in found})
+    return in_batches(((one.transfer_id, one.series_id, one.id) for one in found), urgent)

@@ -17,6 +17,7 @@ from shared.ledger.states import (
 )
 from shared.ledger.tables import Delivery, Destination, Project, SentTo, Study, Transfer, core
 from shared.ledger.telling import tell_of_transfers
+from shared.priority import Priority
 
 _delivery, _transfer = core(Delivery), core(Transfer)
 _study, _project, _destination = core(Study), core(Project), core(Destination)
@@ -44,6 +45,25 @@ async def run(connection: Connection, transfer_ids: Iterable[int]) -> None:
                 verified_at=None,
             )
         )
+
+
+async def priorities(connection: Connection, transfer_ids: Iterable[int]) -> dict[int, Priority]:
+    """How urgent transfers are, by id."""
+    rows = await connection.execute(
+        select(_transfer.c.id, _transfer.c.priority).where(_transfer.c.id.in_(set(transfer_ids)))
+    )
+    return {row.id: Priority(row.priority) for row in rows}
+
+
+async def set_priority(
+    connection: Connection, transfer_ids: Iterable[int], priority: Priority
+) -> None:
+    """Say how urgent transfers are from now on. Their deliveries are locked already."""
+    wanted = sorted(set(transfer_ids))
+    await lock_transfers(connection, wanted)
+    await connection.execute(
+        update(_transfer).where(_transfer.c.id.in_(wanted)).values(priority=priority)
+    )
 
 
 async def settle(connection: Connection, transfer_ids: Iterable[int]) -> None:

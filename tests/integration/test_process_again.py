@@ -93,5 +93,5 @@ async def assigned(world: World, transfer: int) -> list[Event]:
     places = [(one.transfer_id, one.series_id, one.id) for one in found]
     return [
         InstanceAssigned(transfer_id=one, series_id=series, delivery_ids=tuple(ids))
-        for one, series, ids in in_batches(places)
+        for one, series, ids, _ in in_batches(places)
     ]

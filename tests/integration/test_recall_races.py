@@ -113,7 +113,7 @@ async def bring_on(world: World, transfer: int) -> None:
     """Hand a transfer's deliveries on, as the events that were published would."""
     found = await rows(world.runtime, Delivery, transfer_id=transfer, state="assigned")
     places = [(one.transfer_id, one.series_id, one.id) for one in found]
-    for transfer_id, series_id, ids in in_batches(places):
+    for transfer_id, series_id, ids, _ in in_batches(places):
         await world.line.run(
             InstanceAssigned(transfer_id=transfer_id, series_id=series_id, delivery_ids=tuple(ids))
         )

@@ -40,7 +40,8 @@ def test_the_table_of_messages_names_what_the_service_publishes(service: str) ->
             continue  # repeats what others publish; reads
         text = path.read_text()
         for name, event in classes.items():
-            if re.search(rf"(?<!kind: type\[)\b{name}\(|announce\(outcome, {name}\b", text):
+            made = rf"(?<!kind: type\[)\b{name}\(|announce\(outcome, {name}\b|\.event\({name}\)"
+            if re.search(made, text):
                 published.add(event)
     if place := _ANNOUNCING.get(service):
         assert "received_events" in (ROOT / "services" / place).read_text()

@@ -10,7 +10,7 @@ from services.api.participants.service import project_id
 from services.api.problems import responses
 from services.api.projects.endpoints import Code
 from services.api.routes import resource
-from shared.events import InstanceAssigned
+from services.api.transfers.following import assigned_events
 from shared.ledger.auditing import Action, audit
 
 router = resource("/projects/{code}/comparison", "projects")
@@ -40,11 +40,5 @@ async def resend(code: Code, body: Resend, runtime: RuntimeDep) -> Resent:
             connection, project, body.study_ids, patience=runtime.settings.patience
         )
         await audit(connection, Action.STUDIES_RESENT, project=project, transfers=transfers)
-    await nudge(
-        runtime,
-        [
-            InstanceAssigned(transfer_id=transfer, series_id=series, delivery_ids=tuple(ids))
-            for transfer, series, ids in assigned
-        ],
-    )
-    return Resent(transfers=transfers, instances=sum(len(ids) for _, _, ids in assigned))
+    await nudge(runtime, assigned_events(assigned))
+    return Resent(transfers=transfers, instances=sum(len(batch.delivery_ids) for batch in assigned))

@@ -13,7 +13,8 @@ from shared.ledger.deliveries import move
 from shared.ledger.starting import Assigned, in_batches
 from shared.ledger.states import ENDED, DeliveryState
 from shared.ledger.tables import Delivery, Release, Transfer, core
-from shared.ledger.transfers import run
+from shared.ledger.transfers import run, set_priority
+from shared.priority import Priority
 
 _transfer, _delivery, _release = core(Transfer), core(Delivery), core(Release)
 
@@ -77,7 +78,7 @@ async def send_again(
     ]:
         raise ProblemError(422, "The request breaks a rule.", strangers)
     assigned = await _restart(connection, transfers.values(), patience)
-    return sorted({transfer_id for transfer_id, _, _ in assigned}), assigned
+    return sorted({batch.transfer_id for batch in assigned}), assigned
 
 
 async def _restart(
@@ -103,8 +104,11 @@ async def _restart(
         step="api",
     )
     places = [(row.transfer_id, row.series_id, row.id) for row in forwarded if row.id in moved]
-    await run(connection, {place[0] for place in places})
-    return in_batches(places)
+    again = {place[0] for place in places}
+    await run(connection, again)
+    # Of a whole archive that was lost, maybe: what arrives today is not to wait for it.
+    await set_priority(connection, again, Priority.BULK)
+    return in_batches(places, dict.fromkeys(again, Priority.BULK))
 
 
 async def _delivered(

@@ -15,13 +15,12 @@ from services.api.coupling_lists.schemas import (
     StudyRefusal,
     UploadReport,
 )
-from services.api.nudging import nudge
+from services.api.nudging import nudge_requested
 from services.api.paging import Page, page_of
 from services.api.problems import not_found, rule_broken
 from services.api.rights.person import Person
 from services.api.rights.studies import seen_by
 from shared import telemetry
-from shared.events import TransferRequested
 from shared.identity import MasterKey
 from shared.ledger import Connection
 from shared.ledger.assigning import Answer, lock_projects
@@ -210,7 +209,7 @@ async def _studies(
         _count(report, answers)
         taken = [one.transfer_id for one in answers.values() if one.transfer_id is not None]
         if taken:
-            await nudge(runtime, [TransferRequested(transfer_id=one) for one in taken])
+            await nudge_requested(runtime, taken)
     return report
 
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from services.api.fields import AeTitle, Host, Name, like
 from services.api.versions import Edited
+from shared.priority import Priority
 
 _EXAMPLE: dict[str, Any] = {
     "name": "MR scanner 3",
@@ -15,6 +16,7 @@ _EXAMPLE: dict[str, Any] = {
     "username": None,
     "report_host": "mr3.local",
     "report_port": 104,
+    "priority": "normal",
     "enabled": True,
 }
 
@@ -67,6 +69,11 @@ class PeerWrite(BaseModel):
         description="The port there; left out where the sender waits for reports on the "
         "association that asked.",
     )
+    priority: Priority = Field(
+        Priority.NORMAL,
+        description="Of what it sends, and of transfers that are made of it by themselves. `bulk` "
+        "is for a sender that moves an archive: what others send goes first.",
+    )
     enabled: bool = Field(True, description="Whether it is let in by this entry.")
 
 
@@ -84,4 +91,5 @@ class PeerRead(Edited):
     username: str | None
     report_host: str
     report_port: int | None
+    priority: Priority
     enabled: bool

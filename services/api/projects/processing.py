@@ -18,6 +18,7 @@ from shared.ledger.starting import Assigned, restart
 from shared.ledger.states import ENDED, DeliveryState, TransferState
 from shared.ledger.tables import Delivery, Instance, Project, Transfer, core
 from shared.ledger.transfers import lock_studies
+from shared.priority import Priority
 
 _transfer, _delivery, _instance = core(Transfer), core(Delivery), core(Instance)
 _project = core(Project)
@@ -87,7 +88,9 @@ async def process_again(ledger: Ledger, code: str, patience: float) -> AsyncIter
             await lock_studies(connection, ids)
             assigned: Assigned = []
             for transfer_id in await _still(connection, ids):
-                assigned += await restart(connection, transfer_id, patience=patience)
+                assigned += await restart(
+                    connection, transfer_id, patience=patience, priority=Priority.BULK
+                )
         yield assigned
         done = ids[-1] if ids else last
 

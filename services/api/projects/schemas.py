@@ -20,6 +20,7 @@ from services.api.fields import (
 )
 from services.api.versions import Edited
 from shared.ledger.states import ProjectState
+from shared.priority import Priority
 from shared.schemes import Scheme
 
 _EXAMPLE: dict[str, Any] = {
@@ -38,6 +39,7 @@ _EXAMPLE: dict[str, Any] = {
     "date_shift_days": -42,
     "identifier_scheme": "keyed",
     "profile": "",
+    "priority": "normal",
     "state": "active",
 }
 _FIXED = ("code", "number", "date_shift_days", "identifier_scheme")
@@ -80,6 +82,11 @@ class ProjectChange(BaseModel):
         description="What is done otherwise than the 2019 table says, as JSON text "
         "(docs/profiles.md); empty for nothing. Images de-identified from then on follow it. What "
         "becomes of the UIDs of study, series and instance stays, once images were released.",
+    )
+    priority: Priority = Field(
+        Priority.NORMAL,
+        description="Of its transfers, where nobody says otherwise. `bulk`: they go when nothing "
+        "else waits, and a little all the time.",
     )
     state: ProjectState = Field(
         ProjectState.ACTIVE, description="Only an active project takes images."
@@ -134,6 +141,7 @@ class ProjectRead(Edited):
     )
     identifier_scheme: Scheme
     profile: str
+    priority: Priority
     state: ProjectState
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Query
 
 from services.api.dependencies import PathId, RuntimeDep
-from services.api.nudging import nudge
+from services.api.nudging import nudge_requested
 from services.api.paging import After, Limit, Page
 from services.api.problems import responses
 from services.api.recalls import service
@@ -13,7 +13,6 @@ from services.api.recalls.schemas import RecalledInstance, RecallRead
 from services.api.rights.deciding import PersonDep
 from services.api.routes import resource
 from services.api.transfers.following import assigned_events
-from shared.events import Event, TransferRequested
 from shared.ledger.states import RecallState
 from shared.people import Right
 
@@ -63,6 +62,5 @@ async def note_recall_done(recall_id: PathId, runtime: RuntimeDep) -> RecallRead
             connection, recall_id, runtime.settings.patience
         )
         recall = await service.get(connection, recall_id)
-    events: list[Event] = [TransferRequested(transfer_id=one) for one in waiting]
-    await nudge(runtime, [*events, *assigned_events(assigned)])
+    await nudge_requested(runtime, waiting, assigned_events(assigned))
     return recall

@@ -5,14 +5,13 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, exists, or_, select
 
-from services.api.nudging import nudge
+from services.api.nudging import nudge_requested
 from services.api.problems import rule_broken
 from services.api.rights.person import Person
 from services.api.rights.studies import seen_by
 from services.api.routing_rules import service
 from services.api.routing_rules.schemas import Applied
 from shared.admission import Way
-from shared.events import TransferRequested
 from shared.identity import MasterKey
 from shared.ledger import Connection, Ledger
 from shared.ledger.auditing import Action, audit
@@ -51,7 +50,7 @@ async def apply_whole(runtime: Runtime, rule_id: int, person: Person) -> Applied
     async for transfers, refused in apply(runtime.ledger, rule, master_key, seen):
         applied.taken += len(transfers)
         applied.refused += refused
-        await nudge(runtime, [TransferRequested(transfer_id=one) for one in transfers])
+        await nudge_requested(runtime, transfers)
     return applied
 
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.fields import AeTitle, Name, OptionalName, ProjectCode, RegularExpression, like
 from services.api.versions import Edited
+from shared.priority import Priority
 
 _EXAMPLE: dict[str, Any] = {
     "name": "BICAM from the MR scanner",
@@ -16,6 +17,7 @@ _EXAMPLE: dict[str, Any] = {
     "trusted": True,
     "project": "BICAM",
     "event": "baseline",
+    "transfer_priority": None,
 }
 
 
@@ -54,6 +56,11 @@ class RoutingRuleWrite(BaseModel):
     project: ProjectCode = Field(description="Code of the project that gets the images.")
     event: OptionalName = Field("", description="One of the project's events.")
     site: OptionalName = Field("", description="One of the project's sites.")
+    transfer_priority: Priority | None = Field(
+        None,
+        description="Of the transfers that it makes: `normal`, or `bulk` for those that go when "
+        "nothing else waits. Left out, as the sender and the project have it.",
+    )
 
 
 class RoutingRuleRead(Edited):
@@ -73,6 +80,7 @@ class RoutingRuleRead(Edited):
     project: str
     event: str
     site: str
+    transfer_priority: Priority | None
 
 
 class Tried(BaseModel):

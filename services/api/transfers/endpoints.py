@@ -6,7 +6,7 @@ from fastapi import Query
 
 from services.api.dependencies import PathId, RuntimeDep
 from services.api.fields import Name, OptionalName, ProjectCode
-from services.api.nudging import nudge
+from services.api.nudging import nudge, nudge_requested
 from services.api.paging import After, Limit, Page
 from services.api.problems import ProblemError, responses
 from services.api.recalls import service as recalls
@@ -25,7 +25,6 @@ from services.api.transfers.schemas import (
     TransferRead,
 )
 from services.api.transfers.series import SeriesProgress
-from shared.events import TransferRequested
 from shared.ledger.states import DeliveryState, TransferState
 from shared.people import Right
 
@@ -190,5 +189,5 @@ async def correct_transfer(
             transfer=await service.get(connection, made),
             recalls=await recalls.of_transfer(connection, transfer_id),
         )
-    await nudge(runtime, [TransferRequested(transfer_id=made)])
+    await nudge_requested(runtime, [made])
     return corrected

@@ -6,7 +6,4 @@ from shared.ledger.starting import Assigned
 
 def assigned_events(assigned: Assigned) -> list[InstanceAssigned]:
     """The events that hand deliveries to the anonymizer."""
-    return [
-        InstanceAssigned(transfer_id=transfer, series_id=series, delivery_ids=tuple(ids))
-        for transfer, series, ids in assigned
-    ]
+    return [batch.event(InstanceAssigned) for batch in assigned]

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from services.api.nudging import nudge
+from services.api.nudging import nudge_requested
 from services.api.problems import ProblemError
 from services.api.rights.person import Person
 from services.api.rights.studies import require_project, seen_by
 from services.api.transfers import life, service
 from services.api.transfers.schemas import TransferCreate, TransferRead
 from shared.admission import Way
-from shared.events import TransferRequested
 from shared.ledger import Connection
 from shared.people import Right
 from shared.runtime import Runtime
@@ -43,7 +42,7 @@ async def request_all(
     except _BackError:
         return outcomes
     made = [one for one in outcomes if isinstance(one, TransferRead)]
-    await nudge(runtime, [TransferRequested(transfer_id=one.id) for one in made])
+    await nudge_requested(runtime, [one.id for one in made])
     return outcomes
 
 

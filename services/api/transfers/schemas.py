@@ -11,6 +11,7 @@ from services.api.recalls.schemas import RecallRead
 from shared.admission import Way
 from shared.ledger.counts import Counts
 from shared.ledger.states import DeliveryState, TransferState
+from shared.priority import Priority
 
 MOST_TROUBLES = 20
 _EXAMPLE: dict[str, Any] = {
@@ -36,6 +37,11 @@ class TransferCreate(BaseModel):
     )
     event: OptionalName = Field("", description="One of the project's events.")
     site: OptionalName = Field("", description="One of the project's sites.")
+    priority: Priority | None = Field(
+        None,
+        description="`normal`, or `bulk`: its images go when nothing else waits, and a little all "
+        "the time. Left out, as the project has it.",
+    )
     confirmed: bool = Field(
         False,
         description="You have seen that the patient is another participant in the project already, "
@@ -84,6 +90,7 @@ class TransferRead(Row):
                 "site": "",
                 "state": "running",
                 "requested_by": "rest",
+                "priority": "normal",
                 "rule": None,
                 "corrects_id": None,
                 "waits_for_deletion": False,
@@ -122,6 +129,9 @@ class TransferRead(Row):
     site: str = Field(description="The site; empty for none.")
     state: TransferState = Field(description="How far it is.")
     requested_by: Way = Field(description="The way it came.")
+    priority: Priority = Field(
+        description="Whether its images go before others, or when nothing else waits."
+    )
     rule: str | None = Field(description="Name of the rule that asked for it.")
     corrects_id: int | None = Field(description="The transfer that it stands in for.")
     waits_for_deletion: bool = Field(

@@ -58,6 +58,7 @@ async def request(connection: Connection, body: TransferCreate, master_key: Mast
         event=body.event,
         site=body.site,
         confirmed=body.confirmed,
+        priority=body.priority,
     )
     project = (await lock_projects(connection, [project_id]))[project_id]
     made = transfer_of(await take(connection, wanted, project, master_key), project)
@@ -161,7 +162,7 @@ async def retry(connection: Connection, transfer_id: int, patience: float) -> As
     await verify_again(connection, transfer_id)
     await hurry(connection, transfer_id=transfer_id)
     assigned = await retry_failed(connection, transfer_id, patience=patience)
-    instances = sum(len(ids) for _, _, ids in assigned)
+    instances = sum(len(batch.delivery_ids) for batch in assigned)
     await audit(connection, Action.TRANSFER_RETRIED, transfer=transfer_id, instances=instances)
     return assigned
 

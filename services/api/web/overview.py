@@ -16,9 +16,11 @@ from services.api.studies.showing import count_shown
 from services.api.transfers import service as transfers
 from services.api.web.templating import templates
 from services.api.web.words import QUEUES, TROUBLES
+from shared.bus import QUEUES as EVERY_QUEUE
 from shared.clock import now
 from shared.ledger.states import TransferState
 from shared.people import Right
+from shared.priority import Priority
 from shared.runtime import Runtime
 
 _RECENT = 10
@@ -48,6 +50,7 @@ async def overview(
     context = {
         "figures": figures,
         "waiting": _waiting(figures),
+        "bulk": _bulk(figures),
         "attention": attention,
         "recent": recent,
         "troubles": TROUBLES,
@@ -69,6 +72,12 @@ def _waiting(figures: Pipeline) -> dict[str, int | None]:
         known = [depth for depth in depths if depth is not None]
         found[words] = sum(known) if len(known) == len(depths) else None
     return found
+
+
+def _bulk(figures: Pipeline) -> int:
+    """How many of them are bulk work, as far as the broker says."""
+    bulk = {queue.name for queue in EVERY_QUEUE if queue.priority is Priority.BULK}
+    return sum(depth or 0 for queue, depth in figures.queues.items() if queue in bulk)
 
 
 def _first_of(month: str) -> date:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from starlette.responses import Response
 
 from services.api.dependencies import PathId, RuntimeDep
-from services.api.nudging import nudge
+from services.api.nudging import nudge, nudge_requested
 from services.api.paging import After
 from services.api.problems import ProblemError, rule_broken
 from services.api.projects import service as projects
@@ -24,7 +24,6 @@ from services.api.web.forms import Form, entered
 from services.api.web.studies import projects_of
 from services.api.web.templating import templates
 from services.api.web.words import IMAGES, TROUBLES, WAYS
-from shared.events import Event, TransferRequested
 from shared.ledger.states import DeliveryState, TransferState
 from shared.people import Right
 from shared.runtime import Runtime
@@ -141,8 +140,7 @@ async def press_deleted(recall_id: PathId, runtime: RuntimeDep) -> RedirectRespo
             connection, recall_id, runtime.settings.patience
         )
         transfer_id = (await recalls.get(connection, recall_id)).transfer_id
-    events: list[Event] = [TransferRequested(transfer_id=one) for one in waiting]
-    await nudge(runtime, [*events, *assigned_events(assigned)])
+    await nudge_requested(runtime, waiting, assigned_events(assigned))
     return _back(transfer_id)
 
 
@@ -169,7 +167,7 @@ async def press_correct(
             made = await life.correct(connection, transfer_id, body, master_key)
     except (ProblemError, ValidationError) as error:
         return await _page(request, transfer_id, person, runtime, form.refused(error))
-    await nudge(runtime, [TransferRequested(transfer_id=made)])
+    await nudge_requested(runtime, [made])
     return _back(made)
 
 

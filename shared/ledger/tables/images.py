@@ -8,6 +8,7 @@ from sqlmodel import Field, SQLModel
 
 from shared.ledger.columns import BigId, Document, reference, row_id
 from shared.ledger.tables.base import moment
+from shared.priority import Priority
 
 _UNSETTLED = text("settled_at IS NULL")
 _NOTED = text("routing_note != ''")
@@ -29,6 +30,10 @@ class Association(SQLModel, table=True):
     closed_at: datetime | None = moment(nullable=True)
     completed: bool = False
     """Whether it was released, not aborted or lost."""
+    priority: str = Field(
+        default=Priority.NORMAL, max_length=16, sa_column_kwargs={"server_default": Priority.NORMAL}
+    )
+    """Of what it brought."""
 
 
 class Study(SQLModel, table=True):

@@ -8,6 +8,7 @@ from sqlmodel import Field, SQLModel
 from shared.ledger.columns import Document, reference, row_id
 from shared.ledger.states import CommitmentState
 from shared.ledger.tables.base import moment
+from shared.priority import Priority
 
 _OPEN = text(f"state = '{CommitmentState.ASKED}'")
 
@@ -29,6 +30,10 @@ class Peer(SQLModel, table=True):
     """Where reports of storage commitment go; empty for where the sender calls from."""
     report_port: int | None = None
     """None where it takes reports on its own associations only."""
+    priority: str = Field(
+        default=Priority.NORMAL, max_length=16, sa_column_kwargs={"server_default": Priority.NORMAL}
+    )
+    """Of what it sends."""
     enabled: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
     created_at: datetime = moment()
 

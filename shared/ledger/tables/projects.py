@@ -8,6 +8,7 @@ from sqlmodel import Field, SQLModel
 from shared.ledger.columns import Document, reference, row_id
 from shared.ledger.states import Deletion, ProjectState, Protocol, Verification
 from shared.ledger.tables.base import moment
+from shared.priority import Priority
 from shared.schemes import Scheme
 
 
@@ -92,6 +93,10 @@ class Project(SQLModel, table=True):
     """What it wants otherwise than the 2019 table, as JSON (docs/profiles.md)."""
     secret: str = Field(max_length=300)
     """The project's key, encrypted under the master key."""
+    priority: str = Field(
+        default=Priority.NORMAL, max_length=16, sa_column_kwargs={"server_default": Priority.NORMAL}
+    )
+    """Of its transfers, where nobody says otherwise."""
     state: str = Field(default=ProjectState.ACTIVE, max_length=16)
     created_at: datetime = moment()
 
@@ -180,4 +185,6 @@ class RoutingRule(SQLModel, table=True):
     trusted: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
     """Whether the patient ids of its senders are participant ids already; else a participant gets
     an id by the project's pattern."""
+    transfer_priority: str | None = Field(default=None, max_length=16)
+    """Of the transfers that it makes; None for what else says it."""
     created_at: datetime = moment()

@@ -9,6 +9,7 @@ from sqlmodel import Field, SQLModel
 from shared.ledger.columns import BigId, Document, reference, row_id
 from shared.ledger.states import ENDED, IN_FLIGHT, DeliveryState, RecallState, TransferState
 from shared.ledger.tables.base import moment
+from shared.priority import Priority
 
 IN_FORCE = text("state NOT IN ({})".format(", ".join(f"'{state}'" for state in sorted(ENDED))))
 _VERIFYING = text(f"state = '{TransferState.VERIFYING}'")
@@ -46,6 +47,10 @@ class Transfer(SQLModel, table=True):
     state: str = Field(default=TransferState.REQUESTED, max_length=16, index=True)
     requested_by: str = Field(max_length=64)
     """One of `shared.admission.Way`."""
+    priority: str = Field(
+        default=Priority.NORMAL, max_length=16, sa_column_kwargs={"server_default": Priority.NORMAL}
+    )
+    """Whether its images go before others, or when nothing else waits."""
     corrects_id: int | None = Field(default=None, sa_column=reference("transfer.id", nullable=True))
     """The recalled transfer that this one stands in for; it waits until that one's deletion is
     done."""

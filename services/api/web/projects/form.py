@@ -22,13 +22,14 @@ from services.api.web.projects.room import in_room, seen_project
 from services.api.web.templating import templates
 from shared.clock import now
 from shared.ledger.states import ProjectState
+from shared.priority import Priority
 from shared.runtime import Runtime
 from shared.schemes import Scheme
 
 _NEW = ("code", "number", "date_shift_days", "identifier_scheme")
 _BOTH = (
     "title", "principal_investigator", "rek_number", "rek_start", "rek_end", "participant_pattern",
-    "events", "sites", "destination_id", "state",
+    "events", "sites", "destination_id", "priority", "state",
 )  # fmt: skip
 _OR_NONE = ("number", "date_shift_days", "rek_start", "rek_end", "participant_pattern",
             "destination_id")  # fmt: skip
@@ -41,6 +42,7 @@ async def show_new_project(request: Request, runtime: RuntimeDep) -> HTMLRespons
     values = {
         "number": number,
         "state": ProjectState.ACTIVE.value,
+        "priority": Priority.NORMAL.value,
         "identifier_scheme": Scheme.KEYED.value,
     }
     return await _form(request, runtime, Form(values))

@@ -31,7 +31,7 @@ from services.api.web.rules.texts import (
 from shared.ledger.tables import Project
 
 _MOST_SENT = 2 * MOST_ROWS + 1
-_PLAIN = ("name", "priority", "trusted", "project", "event", "site")
+_PLAIN = ("name", "priority", "trusted", "project", "event", "site", "transfer_priority")
 SHOWN = (*_PLAIN, *TITLES, *PATIENTS)
 """The fields that stand in the form."""
 
@@ -59,6 +59,7 @@ class RuleForm(Form):
         values = {name: self.value(name) for name in _PLAIN}
         values |= {name: self.conditions.value(name) for name in (*TITLES, *PATIENTS)}
         values["enabled"] = self.value("enabled") == "true"
+        values["transfer_priority"] = values["transfer_priority"] or None
         return RoutingRuleWrite.model_validate(values)
 
     def keep_to(self, project: Project | None) -> list[str]:
