@@ -19,7 +19,7 @@ from sluse_client import (
 from sluse_client.transport import quoted
 
 _PEER = {
-    "id": 1, "name": "CT", "calling_aet": "CT1", "addresses": "", "username": None,
+    "id": 1, "name": "CT", "priority": "normal", "calling_aet": "CT1", "addresses": "", "username": None,
     "report_host": "", "report_port": None, "enabled": True,
 }  # fmt: skip
 _PROBLEM = {
