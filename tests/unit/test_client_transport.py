@@ -19,8 +19,8 @@ from sluse_client import (
 from sluse_client.transport import quoted
 
 _PEER = {
-    "id": 1, "name": "CT", "priority": "normal", "calling_aet": "CT1", "addresses": "", "username": None,
-    "report_host": "", "report_port": None, "enabled": True,
+    "id": 1, "name": "CT", "calling_aet": "CT1", "addresses": "", "username": None,
+    "report_host": "", "report_port": None, "enabled": True, "priority": "normal",
 }  # fmt: skip
 _PROBLEM = {
     "title": "The request breaks a rule.", "status": 422,
