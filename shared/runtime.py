@@ -14,6 +14,7 @@ from shared.identity import MasterKey
 from shared.ledger import Ledger
 from shared.ledger.schema import migrate, require_current
 from shared.ledger.tables import Project, core
+from shared.pressure import Pressure
 from shared.settings import Settings
 from shared.spool import Spool
 
@@ -34,6 +35,8 @@ class Runtime:
     bus: Bus
     ledger: Ledger
     spool: Spool
+    pressure: Pressure
+    """Whether images are taken in."""
     opened: Callable[[str, int], None] = _log_door
     """Told by a service when it listens: which door, `DICOM` or `HTTP`, and its port."""
 
@@ -85,7 +88,7 @@ async def open_runtime(
     try:
         await _open_ledger(ledger, migrate if migrating else require_current)
         async with open_bus(settings, service) as bus:
-            yield Runtime(settings, bus, ledger, spool, opened)
+            yield Runtime(settings, bus, ledger, spool, Pressure(settings), opened)
     finally:
         await ledger.close()
 

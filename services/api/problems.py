@@ -119,7 +119,7 @@ class ProblemError(Exception):
 
     def __init__(self, status: int, title: str, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(title)
-        self.headers = {"Retry-After": _RETRY_AFTER} if status == 503 else None
+        self.headers = {"Retry-After": _RETRY_AFTER} if status in (503, 507) else None
         self.problem = Problem(status=status, title=title, errors=list(errors))
 
 

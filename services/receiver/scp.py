@@ -12,6 +12,7 @@ from services.receiver.tls import Certificates
 from services.receiver.upper_layer import House
 from shared.clock import now
 from shared.dimse.messages import Service
+from shared.pressure import Pressure
 from shared.settings import Settings
 from shared.spool import Association, Spool
 
@@ -42,15 +43,17 @@ class StorageScp:
         settings: Settings,
         spool: Spool,
         announcer: Announcer,
+        pressure: Pressure,
         door: Door,
         refused: Callable[[Caller, Rejection], None],
         services: Sequence[Service] = (),
     ) -> None:
         self._settings, self._spool = settings, spool
-        self._announcer = announcer
+        self._announcer, self._pressure = announcer, pressure
         house = House(
             settings,
             Limits(settings.max_associations, settings.max_associations_per_peer),
+            pressure,
             door.verdict,
             refused,
             self._intake,
@@ -100,4 +103,5 @@ class StorageScp:
             peer_address=caller.address,
             opened_at=now(),
         )
-        return Intake(self._spool, self._announcer, sender, self._settings.durability)
+        durability = self._settings.durability
+        return Intake(self._spool, self._announcer, self._pressure, sender, durability)

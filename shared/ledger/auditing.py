@@ -84,6 +84,9 @@ class Action(StrEnum):
     WEBHOOK_CREATED = "webhook.created"
     WEBHOOK_CHANGED = "webhook.changed"
     WEBHOOK_REMOVED = "webhook.removed"
+    HOLD_SET = "study.hold-set"
+    HOLD_LIFTED = "study.hold-lifted"
+    FILES_REMOVED = "files.removed"
     IDENTITIES_SHOWN = "identities.shown"
 
 

@@ -92,6 +92,10 @@ class Project(SQLModel, table=True):
     """What it wants otherwise than the 2019 table, as JSON (docs/profiles.md)."""
     secret: str = Field(max_length=300)
     """The project's key, encrypted under the master key."""
+    keep_originals_days: int | None = None
+    """Days after the verified delivery until its studies' originals are removed; None: never."""
+    keep_copies_days: int | None = Field(default=7, sa_column_kwargs={"server_default": "7"})
+    """The same of its de-identified copies."""
     state: str = Field(default=ProjectState.ACTIVE, max_length=16)
     created_at: datetime = moment()
 
