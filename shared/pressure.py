@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from shared import telemetry
 from shared.errors import Retry
@@ -53,12 +53,20 @@ class Backlog(NamedTuple):
     stopped: bool
 
 
-class Room(Protocol):
-    """What `os.statvfs` says."""
+class Room(NamedTuple):
+    """What the system says of a disk, as `os.statvfs` has it (POSIX `struct statvfs`)."""
 
     f_frsize: int
+    """Bytes of a block."""
     f_blocks: int
     f_bavail: int
+    """Blocks that are free for Sluse."""
+
+
+def room(folder: Path) -> Room:
+    """How much room there is on the disk of a folder."""
+    said = os.statvfs(folder)
+    return Room(said.f_frsize, said.f_blocks, said.f_bavail)
 
 
 class Pressure:
@@ -66,17 +74,17 @@ class Pressure:
 
     Parameters
     ----------
-    statvfs, clock
+    look, clock
         Those of the system; tests have their own.
     """
 
     def __init__(
         self,
         settings: Settings,
-        statvfs: Callable[[Path], Room] = os.statvfs,
+        look: Callable[[Path], Room] = room,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings, self._statvfs, self._clock = settings, statvfs, clock
+        self._settings, self._room, self._clock = settings, look, clock
         self._lock = threading.Lock()
         self._disk: Disk | None = None
         self._looked = self._counted = -float("inf")
@@ -145,7 +153,7 @@ class Pressure:
 
     def _look(self) -> None:
         try:
-            said = self._statvfs(self._settings.spool_path)
+            said = self._room(self._settings.spool_path)
         except OSError as error:
             # Whoever writes is told by the disk itself.
             log.warning("the disk does not say how full it is", why=error.strerror)

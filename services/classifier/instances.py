@@ -1,4 +1,4 @@
-"""Enters the instances of a series: new ones, changed ones, repeats, and what was removed before."""
+"""Enters the instances of a series: new ones, changed ones, repeats, what had been removed."""
 
 import asyncio
 from dataclasses import dataclass, field

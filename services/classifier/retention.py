@@ -197,7 +197,5 @@ class Retention:
             if not await leads(connection, "retention"):
                 return None
             if kind == "originals":
-                return await remove_originals(
-                    connection, self._spool, self._rules, now(), AT_ONCE
-                )
+                return await remove_originals(connection, self._spool, self._rules, now(), AT_ONCE)
             return await remove_copies(connection, self._spool, now(), AT_ONCE)

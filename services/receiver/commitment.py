@@ -1,10 +1,10 @@
 """Storage Commitment Push Model SCP (PS3.4 annex J): which images are safe here.
 
 An image is safe when it is in the ledger and its file is here: then that is durable, and nothing
-removes it as long as was promised (`SLUSE_COMMITMENT_KEEP_DAYS`). The promise is noted before it is
-made. A sender may ask before that, so it is given some time. The report goes over the association that
-asked while that is open and quiet; else over a new one, to where the sender was entered to take
-reports.
+removes it as long as was promised (`SLUSE_COMMITMENT_KEEP_DAYS`). The promise is noted before it
+is made. A sender may ask before that, so it is given some time. The report goes over the
+association that asked while that is open and quiet; else over a new one, to where the sender was
+entered to take reports.
 """
 
 import asyncio

@@ -254,9 +254,7 @@ async def count_evicted(connection: Connection, study_id: int, by_series: dict[i
             )
     if total := sum(by_series.values()):
         await connection.execute(
-            update(_study)
-            .where(_study.c.id == study_id)
-            .values(evicted=_study.c.evicted + total)
+            update(_study).where(_study.c.id == study_id).values(evicted=_study.c.evicted + total)
         )
 
 

@@ -160,7 +160,10 @@ class Estimate(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "studies": 120, "evicted": 3, "images": 60960, "bytes": 32000000000,
+                "studies": 120,
+                "evicted": 3,
+                "images": 60960,
+                "bytes": 32000000000,
                 "seconds": 420,
             }
         }
