@@ -73,7 +73,10 @@ async def representative(
     study: str,
     series: str | None = None,
 ) -> Held:
-    """The instance that a series, or the largest series of a study, is shown by; or a 404, or 410."""
+    """The instance that a series, or the largest series of a study, is shown by.
+
+    A 404 problem without it, a 410 problem where it was removed.
+    """
     what = _named(study, series)
     query = (
         select(_series.c.id, _series.c.modality, _series.c.instances, _series.c.evicted)

@@ -4,9 +4,8 @@ A hold keeps a study's files from being removed, whatever time they are given. I
 the ledger beside the study; the audit knows who set and lifted it, and when.
 """
 
-from typing import Any
-
 from sqlalchemy import select, update
+from sqlalchemy.engine import RowMapping
 
 from services.api.problems import ProblemError, not_found
 from services.api.rights.person import Person, refused
@@ -42,7 +41,7 @@ async def require_may_hold(
 
 async def read(connection: Connection, study_id: int) -> Hold:
     """The hold of a study; a 404 problem where there is none."""
-    found = hold_of((await _row(connection, study_id))._mapping)
+    found = hold_of(await _row(connection, study_id))
     if found is None:
         raise not_found("legal hold")
     return found
@@ -55,17 +54,21 @@ async def put(connection: Connection, study_id: int, body: HoldSet, actor: str) 
     await connection.execute(
         update(_study)
         .where(_study.c.id == study_id)
-        .values(hold_reason=body.reason, hold_by=actor[:96], held_since=before.held_since or moment)
+        .values(
+            hold_reason=body.reason, hold_by=actor[:96], held_since=before["held_since"] or moment
+        )
     )
     # Of the reason nothing: it is a person's free text.
-    await audit(connection, Action.HOLD_SET, study=study_id, before=before.held_since is not None)
+    await audit(
+        connection, Action.HOLD_SET, study=study_id, before=before["held_since"] is not None
+    )
     return await read(connection, study_id)
 
 
 async def lift(connection: Connection, study_id: int) -> None:
     """Lift a hold: from now on the study's files have their time again; a problem for none."""
     before = await _locked(connection, study_id)
-    if before.held_since is None:
+    if before["held_since"] is None:
         raise ProblemError(409, "The study is not under a legal hold.")
     await connection.execute(
         update(_study)
@@ -73,20 +76,21 @@ async def lift(connection: Connection, study_id: int) -> None:
         .values(hold_reason="", hold_by="", held_since=None)
     )
     await audit(
-        connection, Action.HOLD_LIFTED, study=study_id, set_by=before.hold_by,
-        since=before.held_since.isoformat(),
+        connection, Action.HOLD_LIFTED, study=study_id, set_by=before["hold_by"],
+        since=before["held_since"].isoformat(),
     )  # fmt: skip
 
 
-async def _row(connection: Connection, study_id: int) -> Any:
+async def _row(connection: Connection, study_id: int) -> RowMapping:
     columns = (_study.c.hold_reason, _study.c.hold_by, _study.c.held_since)
-    row = (await connection.execute(select(*columns).where(_study.c.id == study_id))).first()
+    rows = await connection.execute(select(*columns).where(_study.c.id == study_id))
+    row = rows.mappings().first()
     if row is None:
         raise not_found("study")
     return row
 
 
-async def _locked(connection: Connection, study_id: int) -> Any:
+async def _locked(connection: Connection, study_id: int) -> RowMapping:
     """A study's hold, which nobody else changes; and nobody removes its files meanwhile."""
     await connection.execute(
         select(_study.c.id).where(_study.c.id == study_id).with_for_update(key_share=True)

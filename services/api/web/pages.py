@@ -15,6 +15,7 @@ from services.api.web.assigning import (
     suggest_participants,
     undo_assignment,
 )
+from services.api.web.holds import press_hold, press_lift_hold
 from services.api.web.importing import (
     enter_import,
     press_accept_import,
@@ -24,7 +25,6 @@ from services.api.web.importing import (
     show_imports,
     show_items,
 )
-from services.api.web.holds import press_hold, press_lift_hold
 from services.api.web.live import live
 from services.api.web.overview import overview
 from services.api.web.profile.pages import BUTTONS as PROFILE_BUTTONS
