@@ -111,6 +111,8 @@ async def test_an_image_of_an_open_association_is_answered_0xa700(gate: Gate) ->
         return found
 
     assert await asyncio.to_thread(send) == [0x0000, 0xA700, 0x0000]
+    # The end of the association is written when the sender has heard the answer to its release.
+    await asyncio.to_thread(gate.scp.stop)
     assert list((gate.runtime.settings.spool_path / "tmp").iterdir()) == []
 
 
