@@ -15,6 +15,7 @@ from typing import Any, cast
 from services.api.app import create_app
 from shared.bus import Bus
 from shared.ledger import Ledger
+from shared.pressure import Pressure
 from shared.runtime import Runtime
 from shared.settings import embedded
 from shared.spool import Spool
@@ -56,7 +57,8 @@ _CODEGEN = (
 def description() -> dict[str, Any]:
     """The OpenAPI document of an application that runs nowhere."""
     settings = embedded(Path("nowhere"))
-    runtime = Runtime(settings, cast("Bus", None), Ledger(settings), Spool(settings.spool_path))
+    spool, pressure = Spool(settings.spool_path), Pressure(settings)
+    runtime = Runtime(settings, cast("Bus", None), Ledger(settings), spool, pressure)
     document = create_app(runtime).openapi()
     document["paths"] = {k: v for k, v in document["paths"].items() if k.startswith(_PREFIX + "/")}
     return document

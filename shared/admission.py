@@ -36,6 +36,7 @@ class Objection(StrEnum):
     APPROVAL_NOT_BEGUN = "approval-not-begun"
     APPROVAL_ENDED = "approval-ended"
     STUDY_WITHDRAWN = "study-withdrawn"
+    ORIGINALS_EVICTED = "originals-evicted"
     TAKEN_OUT = "taken-out"
     STUDY_IS_ANOTHERS = "study-is-anothers"
     PATIENT_IS_ANOTHER = "patient-is-another"
@@ -61,6 +62,8 @@ _WORDS = {
     Objection.APPROVAL_NOT_BEGUN: "The project's approval (REK) has not begun yet.",
     Objection.APPROVAL_ENDED: "The project's approval (REK) has ended.",
     Objection.STUDY_WITHDRAWN: "The study was withdrawn: it must not be taken again.",
+    Objection.ORIGINALS_EVICTED: "Original images of the study were removed in their time. Have it "
+    "sent again; it can be assigned when all of them are back.",
     Objection.TAKEN_OUT: "A person has taken the study out of the project since it was put on the "
     "list. Assign it by hand if it is to come back.",
     Objection.STUDY_IS_ANOTHERS: "The study is in this project under another participant, event or "

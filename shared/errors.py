@@ -37,6 +37,7 @@ class Reason(StrEnum):
     SYNTAX_REFUSED = "syntax-refused"
     DESTINATION_REFUSED = "destination-refused"
     MISSING_THERE = "missing-there"
+    ORIGINAL_EVICTED = "original-evicted"
     NOT_VERIFIABLE = "not-verifiable"
     # A message nobody can act on.
     UNKNOWN_EVENT = "unknown-event"
@@ -78,6 +79,8 @@ _WORDS = {
     Reason.DESTINATION_REFUSED: "The research PACS refused the image.",
     Reason.MISSING_THERE: "The research PACS has said that it took these images, and does not have "
     "them. Ask its administrator, then retry.",
+    Reason.ORIGINAL_EVICTED: "The research PACS does not have these images any more, and their "
+    "originals were removed here in their time. Have the study sent to Sluse again, then retry.",
     Reason.NOT_VERIFIABLE: "The research PACS refuses to be asked what it has. Let Sluse query it, "
     "or choose at the destination that its word is enough.",
     Reason.UNKNOWN_EVENT: "A message of an unknown type or version arrived.",

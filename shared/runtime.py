@@ -13,6 +13,7 @@ from shared.ledger import Ledger
 from shared.ledger.presence import Presence, present
 from shared.ledger.schema import migrate, require_current
 from shared.ledger.sealing import fits, sample
+from shared.pressure import Pressure
 from shared.settings import Settings
 from shared.spool import Spool
 
@@ -38,6 +39,8 @@ class Runtime:
     bus: Bus
     ledger: Ledger
     spool: Spool
+    pressure: Pressure
+    """Whether images are taken in."""
     opened: Callable[[str, int], None] = _log_door
     """Told by a service when it listens: which door, `DICOM` or `HTTP`, and its port."""
     presence: Presence | None = None
@@ -135,7 +138,7 @@ async def open_runtime(
             presence: list[Presence] = []
             await _open_ledger(ledger, open_ledger)
             bus = await stack.enter_async_context(open_bus(settings, service))
-            yield Runtime(settings, bus, ledger, spool, opened, presence[-1])
+            yield Runtime(settings, bus, ledger, spool, Pressure(settings), opened, presence[-1])
     finally:
         await ledger.close()
 

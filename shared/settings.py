@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.identity import AE_TITLE, MasterKey
+from shared.watermarks import Mark, Watermark
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -75,6 +76,43 @@ class Settings(BaseSettings):
     # The reconciler
     reconcile_every: Seconds = Field(30, description="How often unfinished work is looked for.")
     patience: Seconds = Field(120, description="Age at which unfinished work is nudged again.")
+
+    # What is kept, and for how long (docs/retention.md)
+    keep_unassigned_days: Annotated[int, Field(ge=1, le=36500)] | None = Field(
+        None,
+        description="Days after which originals that no project has are removed; left out: never. "
+        "Projects say themselves how long theirs are kept.",
+    )
+    commitment_keep_days: int = Field(
+        90, ge=1, le=36500,
+        description="Days for which originals are kept, whatever projects say, after a sender was "
+        "told that they are safe here (storage commitment).",
+    )  # fmt: skip
+    retention_every: Seconds = Field(
+        600, description="How often files are looked for whose time is over."
+    )
+
+    # How much is taken in (docs/receiving.md)
+    disk_warn: Watermark = Field(
+        Mark(percent=10),
+        description="Room on the spool's disk below which people are warned: `10%`, or `500GB`.",
+    )
+    disk_stop: Watermark = Field(
+        Mark(percent=3),
+        description="The same, below which no images are taken: what is inside needs the rest.",
+    )
+    disk_resume: Watermark = Field(
+        Mark(percent=5), description="The same, from which on they are taken again."
+    )
+    backlog_stop: int = Field(
+        100_000, ge=1,
+        description="Images received and not yet worked off above which no new associations are "
+        "let in.",
+    )  # fmt: skip
+    backlog_resume: int = Field(
+        80_000, ge=0, description="The same, below which they are let in again."
+    )
+    backlog_every: Seconds = Field(5, description="How often these are counted.")
 
     # The DICOM door
     dicom_host: str = Field("0.0.0.0", description="Address the receiver listens on.")  # noqa: S104
@@ -303,6 +341,14 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _spool_is_a_folder(self) -> Self:
         _ = self.spool_path
+        return self
+
+    @model_validator(mode="after")
+    def _intake_resumes(self) -> Self:
+        if self.disk_resume.is_surely_below(self.disk_stop):
+            raise ValueError("SLUSE_DISK_RESUME must not be below SLUSE_DISK_STOP")
+        if self.backlog_resume > self.backlog_stop:
+            raise ValueError("SLUSE_BACKLOG_RESUME must not be above SLUSE_BACKLOG_STOP")
         return self
 
     @model_validator(mode="after")

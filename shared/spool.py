@@ -209,6 +209,50 @@ class Spool:
         for key in keys:
             self.path(key).unlink(missing_ok=True)
 
+    def evict(self, keys: Iterable[str]) -> tuple[int, int]:
+        """Remove files, each with its earlier revisions; how many there were, and bytes.
+
+        They are gone for good when this returns. A file that is gone already is fine.
+
+        Raises
+        ------
+        Retry
+            The disk is broken.
+        """
+        files = size = 0
+        folders: set[Path] = set()
+        with disk_trouble():
+            for path in (self.path(one) for key in keys for one in _with_earlier(key)):
+                with suppress(FileNotFoundError):
+                    length = path.stat().st_size
+                    path.unlink()
+                    files, size = files + 1, size + length
+                folders.add(path.parent)
+            for folder in folders:
+                with suppress(FileNotFoundError):
+                    sync_folder(folder)
+                    _remove_empty(folder)
+        return files, size
+
+    def forget_series(self, series: Iterable[tuple[str, str]]) -> None:
+        """Remove what stands beside the originals of series that have none left.
+
+        Parameters
+        ----------
+        series
+            StudyInstanceUID and SeriesInstanceUID of each.
+
+        Raises
+        ------
+        Retry
+            The disk is broken.
+        """
+        with disk_trouble():
+            for study_uid, series_uid in series:
+                folder = self._series_folder(study_uid, series_uid)
+                folder.with_name(f"{series_uid}.json").unlink(missing_ok=True)
+                _remove_empty(folder)
+
     def bring_in(self, files: dict[str, Path]) -> None:
         """Give files of an import their names in the inbox as well; durable when this returns.
 
@@ -307,9 +351,12 @@ class Spool:
 
     def write_series_facts(self, study_uid: str, series_uid: str, facts: dict[str, object]) -> None:
         """Write the series JSON of the 2019 design beside the series' folder."""
-        folder = self.path(self.received_key(study_uid, series_uid, "1.1", 1)).parent
+        folder = self._series_folder(study_uid, series_uid)
         text = json.dumps(facts, ensure_ascii=False, indent=1, sort_keys=True)
         self._write_document(folder.with_name(f"{series_uid}.json"), text.encode())
+
+    def _series_folder(self, study_uid: str, series_uid: str) -> Path:
+        return self.path(self.received_key(study_uid, series_uid, "1.1", 1)).parent
 
     # The work list
 
@@ -320,6 +367,23 @@ class Spool:
     def has_arrivals(self) -> bool:
         """Whether any file waits in the inbox to be catalogued."""
         return any((self._root / "inbox").glob("*/*.dcm"))
+
+    def count_arrivals(self, most: int) -> int:
+        """How many files wait in the inbox to be catalogued, counted up to `most`.
+
+        Raises
+        ------
+        Retry
+            The disk is broken.
+        """
+        found = 0
+        with disk_trouble(), os.scandir(self._root / "inbox") as folders:
+            for folder in folders:
+                with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as files:
+                    found += sum(one.name.endswith(".dcm") for one in files)
+                if found >= most:
+                    return most
+        return found
 
     def waiting_files(self, association_id: str, older_than: float) -> list[str]:
         """Keys of an association's inbox files last written before `older_than` (epoch)."""
@@ -386,6 +450,24 @@ class Spool:
 
 def _suffix(revision: int) -> str:
     return f".r{revision}" if revision > 1 else ""
+
+
+def _with_earlier(key: str) -> list[str]:
+    """A file's key, and those of its earlier revisions."""
+    stem, marked, revision = _checked(key).removesuffix(".dcm").partition(".r")
+    last = int(revision) if marked else 1
+    return [f"{stem}{_suffix(one)}.dcm" for one in range(1, last + 1)]
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder of images and the one around it, as far as nothing is in them."""
+    for one in (folder, folder.parent):
+        try:
+            one.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return
 
 
 def _checked(key: str) -> str:

@@ -39,6 +39,20 @@ VERIFICATIONS = Counter(
 NUDGES = Counter(
     "sluse_reconciler_nudges_total", "Unfinished work that the reconciler nudged again.", ["kind"]
 )
+EVICTED_FILES = Counter(
+    "sluse_evicted_files_total", "Files removed from the spool in their time, by kind.", ["kind"]
+)
+EVICTED_BYTES = Counter("sluse_evicted_bytes_total", "Bytes of these files.", ["kind"])
+RETENTION_SECONDS = Gauge("sluse_retention_seconds", "Time that the last look for them took.")
+RETENTION_ROUND = Gauge(
+    "sluse_retention_timestamp_seconds", "When files to remove were last looked for, epoch."
+)
+DISK_FREE = Gauge("sluse_disk_free_bytes", "Room on the spool's disk.")
+DISK_TOTAL = Gauge("sluse_disk_bytes", "Size of the spool's disk.")
+BACKLOG = Gauge("sluse_backlog", "Images received and not yet worked off, counted up to the limit.")
+INTAKE_STOPPED = Gauge(
+    "sluse_intake_stopped", "1 while no images are taken, by what stands against it.", ["because"]
+)
 BUS_CONNECTED = Gauge("sluse_bus_connected", "1 while the connection to the broker stands.")
 
 

@@ -45,6 +45,15 @@ class Assigned(Model):
     """The site; empty for none."""
 
 
+class Because(StrEnum):
+    """
+    What stands against taking images.
+    """
+
+    DISK = "disk"
+    BACKLOG = "backlog"
+
+
 class CalendarBy(StrEnum):
     """
     The day that a study counts for.
@@ -172,6 +181,8 @@ class Estimate(Model):
 
     studies: int
     """Studies that are de-identified and delivered again."""
+    evicted: int
+    """Further studies, which are left out: original images of theirs were removed."""
     images: int
     """How many images."""
     bytes: int
@@ -263,6 +274,27 @@ class GroupRoleRead(Model):
     """The project; left out for a role in the whole system."""
     role: str
     """A role in the project, or `operator` or `administrator` of the system."""
+
+
+class Hold(Model):
+    """A legal hold: no file of the study is removed while it is there."""
+
+    reason: str
+    """Why."""
+    by: str
+    """Who has set it."""
+    since: AwareDatetime
+    """Since when."""
+
+
+class HoldSet(Model):
+    """Why a study is put under a legal hold."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    reason: str
+    """Why, for those who come later. Not for logs."""
 
 
 class ImportAccept(Model):
@@ -389,6 +421,12 @@ class Pace(Model):
     """Room in the spool, bytes; null where the disk does not say."""
     disk_total: int | None
     """The whole of it, bytes."""
+    disk_low: bool
+    """Whether there is less than SLUSE_DISK_WARN."""
+    backlog: int
+    """Images received and not yet worked off, without what waits for a research PACS; counted up to a little more than SLUSE_BACKLOG_STOP."""
+    stopped_by: Because | None
+    """Why no images are taken at present; null while they are."""
 
 
 class PageFileRead(Model):
@@ -406,6 +444,7 @@ class Part(StrEnum):
     DATABASE = "database"
     BROKER = "broker"
     DISK = "disk"
+    BACKLOG = "backlog"
     DEAD_LETTERS = "dead-letters"
     QUARANTINE = "quarantine"
     TRANSFERS = "transfers"
@@ -548,6 +587,7 @@ class Reason(StrEnum):
     SYNTAX_REFUSED = "syntax-refused"
     DESTINATION_REFUSED = "destination-refused"
     MISSING_THERE = "missing-there"
+    ORIGINAL_EVICTED = "original-evicted"
     NOT_VERIFIABLE = "not-verifiable"
     UNKNOWN_EVENT = "unknown-event"
     DELIVERY_LIMIT = "delivery-limit"
@@ -781,6 +821,8 @@ class SeriesRead(Model):
     """Its description, as received."""
     instances: int
     """Instances received."""
+    evicted: int
+    """Of how many of them the original was removed in its time, or is about to be."""
     labels: list[str]
     """What the classification rules found."""
     facts: dict[str, Any]
@@ -863,6 +905,12 @@ class StudyRead(Model):
     """Series received."""
     instances: int
     """Instances received."""
+    evicted: int
+    """Of how many of them the original was removed in its time, or is about to be: these can't be delivered anywhere unless they are sent again."""
+    evicted_at: AwareDatetime | None
+    """When originals were removed last."""
+    hold: Hold | None
+    """The legal hold that keeps its files from being removed; null for none."""
     modalities: list[str]
     """Of its series."""
     labels: list[str]
@@ -1774,6 +1822,10 @@ class ProjectChange(Model):
     """What is done otherwise than the 2019 table says, as JSON text (docs/profiles.md); empty for nothing. Images de-identified from then on follow it. What becomes of the UIDs of study, series and instance stays, once images were released."""
     priority: Priority = Priority.NORMAL
     """Of its transfers, where nobody says otherwise. `bulk`: they go when nothing else waits, and a little all the time."""
+    keep_originals_days: int | None = None
+    """Days after the verified delivery until a study's originals are removed, unless another project keeps them for longer; null: never."""
+    keep_copies_days: int | None = 7
+    """Days after the verified delivery until its de-identified copies are removed; null: never. They are made again when they are needed, as long as the originals are here."""
     state: ProjectState = ProjectState.ACTIVE
     """Only an active project takes images."""
 
@@ -1816,6 +1868,10 @@ class ProjectCreate(Model):
     """What is done otherwise than the 2019 table says, as JSON text (docs/profiles.md); empty for nothing. Images de-identified from then on follow it. What becomes of the UIDs of study, series and instance stays, once images were released."""
     priority: Priority = Priority.NORMAL
     """Of its transfers, where nobody says otherwise. `bulk`: they go when nothing else waits, and a little all the time."""
+    keep_originals_days: int | None = None
+    """Days after the verified delivery until a study's originals are removed, unless another project keeps them for longer; null: never."""
+    keep_copies_days: int | None = 7
+    """Days after the verified delivery until its de-identified copies are removed; null: never. They are made again when they are needed, as long as the originals are here."""
     state: ProjectState = ProjectState.ACTIVE
     """Only an active project takes images."""
 
@@ -1857,6 +1913,10 @@ class ProjectRead(Model):
     """What is done otherwise than the 2019 table says, as JSON text (docs/profiles.md); empty for nothing. Images de-identified from then on follow it. What becomes of the UIDs of study, series and instance stays, once images were released."""
     priority: Priority
     """Of its transfers, where nobody says otherwise. `bulk`: they go when nothing else waits, and a little all the time."""
+    keep_originals_days: int | None
+    """Days after the verified delivery until a study's originals are removed, unless another project keeps them for longer; null: never."""
+    keep_copies_days: int | None
+    """Days after the verified delivery until its de-identified copies are removed; null: never. They are made again when they are needed, as long as the originals are here."""
     state: ProjectState
     """Only an active project takes images."""
 

@@ -48,7 +48,7 @@ class Operations:
     def process_project_again(self, code: str) -> models.Estimate:
         """De-identify and deliver all studies of the project again: its profile has changed, or the
         research PACS has lost data. Images keep their released UIDs, so copies that are there are
-        delivered once more, not doubled.
+        delivered once more, not doubled. Studies whose originals were removed are left out.
         """
         return self.transport.read(
             models.Estimate, "POST", f"/projects/{quoted(code)}/process-again"
@@ -535,7 +535,7 @@ class Operations:
     def resend(self, code: str, body: models.Resend) -> models.Resent:
         """Send again what was delivered of these studies. What is there already is replaced by itself.
 
-        Held and failed images stay as they are.
+        Held and failed images stay as they are. Studies whose originals were removed are refused.
         """
         return self.transport.read(
             models.Resent, "POST", f"/projects/{quoted(code)}/comparison/resend", body=body
@@ -937,3 +937,19 @@ class Operations:
         return self.transport.read(
             models.PreviewRead, "GET", f"/projects/{quoted(code)}/previews/{quoted(preview_id)}"
         )
+
+    def read_hold(self, study_id: int) -> models.Hold:
+        """Read the legal hold of a study; 404 where there is none."""
+        return self.transport.read(models.Hold, "GET", f"/studies/{quoted(study_id)}/hold")
+
+    def set_hold(self, study_id: int, body: models.HoldSet) -> models.Hold:
+        """Put a study under a legal hold, or give the one that is there another reason. None of its
+        files is removed until it is lifted.
+        """
+        return self.transport.read(
+            models.Hold, "PUT", f"/studies/{quoted(study_id)}/hold", body=body
+        )
+
+    def lift_hold(self, study_id: int) -> None:
+        """Lift the legal hold of a study: its files have their time again, and may be over it."""
+        self.transport.send("DELETE", f"/studies/{quoted(study_id)}/hold")

@@ -23,6 +23,7 @@ from services.receiver.door import Door
 from services.receiver.scp import StorageScp
 from shared.dimse.messages import Service, encode
 from shared.ledger import Ledger
+from shared.pressure import Pressure
 from shared.settings import Settings, embedded
 from shared.spool import Spool
 
@@ -165,7 +166,10 @@ class Receiver:
         self.spool.prepare()
         door = Door("SLUSE", settings.peers, Ledger(settings))
         announcer: Any = self
-        self.scp = StorageScp(settings, self.spool, announcer, door, self.refuse, services)
+        pressure = Pressure(settings)
+        self.scp = StorageScp(
+            settings, self.spool, announcer, pressure, door, self.refuse, services
+        )
         self.port = self.scp.port
 
     def stored(self, _association_id: str, key: str) -> None:

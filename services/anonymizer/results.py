@@ -10,7 +10,7 @@ from services.anonymizer.work import Work
 from shared.clock import now
 from shared.ledger import Connection
 from shared.ledger.deliveries import move
-from shared.ledger.states import DeliveryState
+from shared.ledger.states import DeliveryState, Keeping
 from shared.ledger.tables import Delivery, Finding, Release, core
 from shared.ledger.transfers import settle
 from shared.ledger.writing import clip, insert_or
@@ -31,6 +31,7 @@ async def note_written(connection: Connection, written: Sequence[Work], settings
                 "since": one.since,
                 "released_sop_uid": one.released_sop_uid,
                 "released_key": one.job.target_key,
+                "copy_keeping": Keeping.HERE,
                 "attempts": 0,
                 "reason": None,
                 "detail": "",

@@ -32,6 +32,7 @@ from services.api.rights.deciding import decide
 from services.api.routing_rules.endpoints import router as routing_rules
 from services.api.series.endpoints import router as series
 from services.api.studies.endpoints import router as studies
+from services.api.studies.hold_endpoints import router as holds
 from services.api.tokens.endpoints import router as tokens
 from services.api.transfers.endpoints import router as transfers
 from services.api.web import pages
@@ -92,7 +93,7 @@ def create_app(runtime: Runtime) -> FastAPI:
         pipeline, projects, destinations, routing_rules, studies, transfers, quarantine,
         dead_letters, recalls, series, participants, comparisons, coupling_lists,
         peers, refusals, accounts, members, tokens, imports, import_files, webhooks,
-        findings, reports, health, profile_previews,
+        findings, reports, health, profile_previews, holds,
     ):  # fmt: skip
         api.include_router(router)
     app.include_router(api)

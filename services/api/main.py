@@ -1,5 +1,6 @@
 """Wires the api: HTTP server, dead-letter consumer, the worker on imports, what tells webhooks,
-what deletes previews.
+what deletes previews,
+what counts the backlog.
 """
 
 import asyncio
@@ -60,6 +61,7 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
         stopping = asyncio.create_task(stop.wait())
         telling = asyncio.create_task(Sender(runtime).run())
         sweeping = asyncio.create_task(sweep(runtime))
+        watching = asyncio.create_task(runtime.pressure.watch(runtime.ledger, runtime.spool))
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -69,6 +71,7 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
             importing.cancel()
             telling.cancel()
             sweeping.cancel()
+            watching.cancel()
             try:
                 await serving
             finally:

@@ -119,13 +119,20 @@ class ProblemError(Exception):
 
     def __init__(self, status: int, title: str, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(title)
-        self.headers = {"Retry-After": _RETRY_AFTER} if status == 503 else None
+        self.headers = {"Retry-After": _RETRY_AFTER} if status in (503, 507) else None
         self.problem = Problem(status=status, title=title, errors=list(errors))
 
 
 def not_found(what: str) -> ProblemError:
     """There is no such thing."""
     return ProblemError(404, f"There is no such {what}.")
+
+
+def evicted() -> ProblemError:
+    """There was such a thing; its files were removed in their time."""
+    return ProblemError(
+        410, "The originals were removed in their time. Have them sent again to see them."
+    )
 
 
 def taken(field: str, message: str) -> ProblemError:
@@ -154,6 +161,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         403: "Not yours to do",
         404: "Not found",
         406: "Can't be given in any of the media types asked for",
+        410: "Was here, and was removed in its time",
         409: "Exists already, or can't be changed any more",
         412: "Somebody else has changed it meanwhile",
         413: "Too large",

@@ -13,6 +13,7 @@ from services.classifier.labels import FACTS, Classifier, HeaderFacts
 from shared.clock import now
 from shared.errors import Reason
 from shared.ledger import Connection
+from shared.ledger.evicting import count_evicted
 from shared.ledger.tables import Series, Study, StudyAssociation, core
 from shared.ledger.transfers import lock_known
 from shared.ledger.writing import clip, insert_or
@@ -130,6 +131,7 @@ class Catalogue:
         for arrival in arrivals:
             by_series[arrival.series_uid].append(arrival)
         series = instances = 0
+        back: dict[int, int] = {}
         for _, of_series in sorted(by_series.items()):
             row = await self._touch_series(study_id, of_series[0])
             entered = await record_instances(self._connection, self._spool, row.id, of_series)
@@ -141,12 +143,15 @@ class Catalogue:
             self._recorded.series.append(row)
             self._recorded.new += entered.new
             self._recorded.changed += entered.changed
+            self._recorded.restored += entered.restored
+            back[row.id] = -entered.back
             self._recorded.duplicates += entered.duplicates
         await self._connection.execute(
             update(_study)
             .where(_study.c.id == study_id)
             .values(series=_study.c.series + series, instances=_study.c.instances + instances)
         )
+        await count_evicted(self._connection, study_id, back)
 
     async def _touch_study(self, arrival: Arrival) -> tuple[int, Patient]:
         """Enter a study, or lock it; its id, and whose it is."""

@@ -138,6 +138,7 @@ class ReceivedConsumer:
         counted = {
             "new": len(recorded.new),
             "changed": len(recorded.changed),
+            "restored": recorded.restored,
             "duplicate": recorded.duplicates,
             "quarantined": len(unusable),
         }

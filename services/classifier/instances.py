@@ -1,4 +1,4 @@
-"""Enters the instances of a series: new ones, changed ones, repeats."""
+"""Enters the instances of a series: new ones, changed ones, repeats, what had been removed."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, insert, select, update
 from services.classifier.arrivals import Arrival
 from shared.clock import now
 from shared.ledger import Connection
+from shared.ledger.states import Keeping
 from shared.ledger.tables import Instance, core
 from shared.ledger.writing import clip
 from shared.spool import Spool
@@ -24,6 +25,7 @@ class _Version(NamedTuple):
     revision: int
     key: str
     """Of its file."""
+    keeping: str = Keeping.HERE
 
 
 @dataclass
@@ -34,6 +36,10 @@ class Entered:
     """Ids of new ones."""
     changed: list[int] = field(default_factory=list)
     """Ids of those that arrived again with other content."""
+    restored: int = 0
+    """Arrived again as they were, after their files had been removed."""
+    back: int = 0
+    """Those whose files had been removed, or were about to be: restored and changed ones."""
     duplicates: int = 0
 
 
@@ -49,31 +55,37 @@ async def record_instances(
             _instance.c.digest,
             _instance.c.revision,
             _instance.c.spool_key,
+            _instance.c.keeping,
         ).where(
             _instance.c.series_id == series_id,
             _instance.c.sop_instance_uid.in_({arrival.sop_uid for arrival in arrivals}),
         )
     )
-    known = {row[0]: _Version(row[1], row[2], row[3], row[4]) for row in rows}
+    known = {row[0]: _Version(*row[1:]) for row in rows}
     moves: dict[str, str] = {}
     back: dict[int, int] = {}
     new: dict[str, dict[str, Any]] = {}
     changed: dict[str, dict[str, Any]] = {}
+    restored: dict[str, dict[str, Any]] = {}
     for arrival in arrivals:
         version = known.get(arrival.sop_uid, _Version(None, "", 0, ""))
-        if version.digest == arrival.digest:
+        same = version.digest == arrival.digest
+        if same and version.keeping == Keeping.HERE:
             entered.duplicates += 1
             if version.id is not None and not spool.path(version.key).exists():
                 # The original was lost (docs/operations.md), and is sent again to bring it back.
                 moves[arrival.key] = version.key
                 back[version.id] = arrival.size
             continue
-        revision = version.revision + 1
+        entered.back += version.keeping != Keeping.HERE
+        # What comes back as it was is no news for those who have it already.
+        revision = version.revision if same else version.revision + 1
         key = spool.received_key(arrival.study_uid, arrival.series_uid, arrival.sop_uid, revision)
         known[arrival.sop_uid] = version = _Version(version.id, arrival.digest, revision, key)
         moves[arrival.key] = key
         # Of several versions in one batch each keeps its file, and the last one counts.
-        (new if version.id is None else changed)[arrival.sop_uid] = {
+        sort = restored if same else new if version.id is None else changed
+        sort[arrival.sop_uid] = {
             "sop_class_uid": arrival.sop_class_uid,
             "transfer_syntax_uid": clip(
                 _instance, "transfer_syntax_uid", arrival.transfer_syntax_uid
@@ -82,13 +94,17 @@ async def record_instances(
             "size": arrival.size,
             "digest": version.digest,
             "revision": version.revision,
+            "keeping": Keeping.HERE,
             "association_id": spool.association_of(arrival.key),
             "received_at": now(),
         }
     if moves:
         await asyncio.to_thread(spool.adopt, moves)
     await _insert(connection, series_id, new, entered)
-    await _change(connection, {known[sop_uid].id: row for sop_uid, row in changed.items()}, entered)
+    entered.changed += await _change(connection, known, changed)
+    # Of one that was changed as well in the same batch, that counts.
+    only = {sop_uid: row for sop_uid, row in restored.items() if sop_uid not in changed}
+    entered.restored = len(await _change(connection, known, only))
     for row_id, size in back.items():
         # The file meta in front of the same data set may be longer or shorter than it was.
         await connection.execute(
@@ -118,10 +134,12 @@ async def _insert(
 
 
 async def _change(
-    connection: Connection, changed: dict[int | None, dict[str, Any]], entered: Entered
-) -> None:
+    connection: Connection, known: dict[str, _Version], by_uid: dict[str, dict[str, Any]]
+) -> list[int]:
+    """Change the rows of instances that are known; their ids."""
+    changed = {known[sop_uid].id: row for sop_uid, row in by_uid.items()}
     if not changed:
-        return
+        return []
     columns = next(iter(changed.values()))
     await connection.execute(
         update(_instance)
@@ -132,4 +150,4 @@ async def _change(
             for row_id, row in changed.items()
         ],
     )
-    entered.changed += [row_id for row_id in changed if row_id is not None]
+    return [row_id for row_id in changed if row_id is not None]

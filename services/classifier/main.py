@@ -1,4 +1,4 @@
-"""Wires the classifier: two consumers and the reconciler."""
+"""Wires the classifier: two consumers, the reconciler, and what removes old files."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from services.classifier.consumer import ReceivedConsumer, TransferConsumer
 from services.classifier.labels import Classifier, rules_of
 from services.classifier.reconciler import Reconciler
+from services.classifier.retention import Retention
 from services.classifier.settling import Settling
 from shared.runtime import Runtime
 
@@ -23,6 +24,7 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     ):
         reconciling = asyncio.create_task(reconciler.run(starts_empty=starts_empty))
         settling = asyncio.create_task(Settling(settings, bus, ledger).run())
+        removing = asyncio.create_task(Retention(settings, ledger, spool).run())
         await stop.wait()
-        reconciling.cancel()
-        settling.cancel()
+        for task in (reconciling, settling, removing):
+            task.cancel()

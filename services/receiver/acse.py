@@ -4,7 +4,7 @@ pynetdicom's PDU classes read the request and write the answer, and its function
 presentation contexts; its threads are not used: see docs/decisions/0009.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -82,6 +82,9 @@ UNKNOWN_CALLING_AET = Rejection("unknown-calling-aet", "calling AE title not rec
 NOT_IDENTIFIED = Rejection("not-identified", "user identity not accepted", 1, 1, 1)
 LIMIT_EXCEEDED = Rejection("local-limit-exceeded", "local limit exceeded", 2, 3, 2)
 
+DISK_LOW = Rejection("disk-full", "the disk is nearly full", 2, 3, 2)
+TOO_MUCH_WAITS = Rejection("backlog", "too many images wait to be worked off", 2, 3, 1)
+
 
 class Verdict(NamedTuple):
     """What the door says of a caller."""
@@ -118,6 +121,11 @@ class Request:
             )
         except Exception:  # whatever a decoder meets in garbage
             raise Abort("association request can't be read") from None
+
+    def wants_more_than(self, services: Collection[str]) -> bool:
+        """Whether it proposes a SOP class besides verification and `services`: it may store."""
+        harmless = {str(Verification), *services}
+        return any(str(one.abstract_syntax) not in harmless for one in self.contexts)
 
     @property
     def longest_pdu(self) -> int:

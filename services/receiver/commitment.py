@@ -1,9 +1,10 @@
 """Storage Commitment Push Model SCP (PS3.4 annex J): which images are safe here.
 
-An image is safe when it is in the ledger: then its file is durable, and nothing removes it. A
-sender may ask before that, so it is given some time. The report goes over the association that
-asked while that is open and quiet; else over a new one, to where the sender was entered to take
-reports.
+An image is safe when it is in the ledger and its file is here: then that is durable, and nothing
+removes it as long as was promised (`SLUSE_COMMITMENT_KEEP_DAYS`). The promise is noted before it
+is made. A sender may ask before that, so it is given some time. The report goes over the
+association that asked while that is open and quiet; else over a new one, to where the sender was
+entered to take reports.
 """
 
 import asyncio
@@ -23,11 +24,13 @@ from shared.errors import Reason, Retry
 from shared.ledger import Ledger
 from shared.ledger.committing import (
     Asked,
+    Held,
     due,
     end,
     enter,
     held,
     postpone,
+    promise,
     report_address,
 )
 from shared.ledger.states import CommitmentState
@@ -105,6 +108,7 @@ class Commitments:
                 # It does something else, or has left: it is reported to over a new association.
                 self._wait_for(self._postpone(commitment_id, 0))
                 return
+            failed = self._wait_for(self._promised(asked.items))
         except Retry:
             return  # it is due in a while
         sent = self._waiting.setdefault(channel, {})
@@ -175,7 +179,7 @@ class Commitments:
         age = time.time() - row.asked_at.timestamp()
         if failed and (age < self._settings.commitment_patience or await self._may_still_come(age)):
             await self._postpone(row.id, _EVERY)
-        elif await self._reported(row, failed):
+        elif await self._reported(row, failed := await self._promised(row.items)):
             log.info("storage commitment reported", commitment=row.id, failed=len(failed))
             await self._end(row.id, CommitmentState.REPORTED)
         elif row.attempts + 1 >= _TRIES:
@@ -216,6 +220,17 @@ class Commitments:
         """The images that are not safe here, with the failure reason of each (PS3.3 C.14.1.1)."""
         async with self._ledger.reading() as connection:
             found = await held(connection, [uid for _, uid in items])
+        return await self._failed(items, found)
+
+    async def _promised(self, items: Sequence[Sequence[str]]) -> dict[str, int]:
+        """The same, of which the others are kept from now on as long as is promised."""
+        async with self._ledger.transaction() as connection:
+            found = await promise(connection, [uid for _, uid in items])
+        return await self._failed(items, found)
+
+    async def _failed(
+        self, items: Sequence[Sequence[str]], found: dict[str, list[Held]]
+    ) -> dict[str, int]:
         if self._settings.durability is Durability.NONE:
             keys = [one.spool_key for several in found.values() for one in several]
             await asyncio.to_thread(self._spool.sync, keys)

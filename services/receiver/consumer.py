@@ -23,6 +23,7 @@ from shared.dimse.messages import (
 )
 from shared.errors import Reason, Retry
 from shared.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_usable_uid
+from shared.pressure import Pressure
 from shared.settings import Durability
 from shared.spool import Association, Spool
 
@@ -33,10 +34,16 @@ class Intake:
     """One association, from its first image to its end. Used by that association's thread only."""
 
     def __init__(
-        self, spool: Spool, announcer: Announcer, sender: Association, durability: Durability
+        self,
+        spool: Spool,
+        announcer: Announcer,
+        pressure: Pressure,
+        sender: Association,
+        durability: Durability,
     ) -> None:
         self.id = uuid.uuid4().hex
         self._spool, self._announcer, self._sender = spool, announcer, sender
+        self._pressure = pressure
         self._synced = durability is Durability.INSTANCE
         self._count = 0
 
@@ -44,6 +51,8 @@ class Intake:
         """Be ready for the data set of a C-STORE request."""
         if not is_usable_uid(sop_instance):
             return Refused(INVALID_SOP_INSTANCE, "SOP Instance UID is not a UID")
+        if self._pressure.against_images() is not None:
+            return Refused(OUT_OF_RESOURCES, "The disk is nearly full. Send again later.")
         try:
             if self._count == 0:
                 self._spool.write_association(self.id, self._sender)

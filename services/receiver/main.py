@@ -36,7 +36,9 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
     commitments = Commitments(settings, runtime.ledger, runtime.spool, loop)
     reports = Reports(runtime.ledger, loop, settings.network_timeout)
     both = Service(PUSH_MODEL, commitments.handlers | reports.handlers)
-    scp = StorageScp(settings, runtime.spool, announcer, door, refusals.add, [both])
+    scp = StorageScp(
+        settings, runtime.spool, announcer, runtime.pressure, door, refusals.add, [both]
+    )
     try:
         await door.refresh()
     except Retry as error:
@@ -45,6 +47,7 @@ async def run(runtime: Runtime, stop: asyncio.Event) -> None:
         asyncio.create_task(door.keep_fresh(settings.ae_refresh)),
         asyncio.create_task(refusals.keep_writing()),
         asyncio.create_task(commitments.run()),
+        asyncio.create_task(runtime.pressure.watch(runtime.ledger, runtime.spool)),
     ]
     if settings.receiver_parent:
         tasks.append(asyncio.create_task(processes.end_with(settings.receiver_parent, stop)))

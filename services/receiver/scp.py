@@ -12,6 +12,7 @@ from services.receiver.tls import Certificates
 from services.receiver.upper_layer import House
 from shared.clock import now
 from shared.dimse.messages import Service
+from shared.pressure import Pressure
 from shared.settings import Settings
 from shared.spool import Association, Spool
 
@@ -42,15 +43,17 @@ class StorageScp:
         settings: Settings,
         spool: Spool,
         announcer: Announcer,
+        pressure: Pressure,
         door: Door,
         refused: Callable[[Caller, Rejection], None],
         services: Sequence[Service] = (),
     ) -> None:
         self._settings, self._spool = settings, spool
-        self._announcer, self._door = announcer, door
+        self._announcer, self._door, self._pressure = announcer, door, pressure
         house = House(
             settings,
             Limits(settings.max_associations, settings.max_associations_per_peer),
+            pressure,
             door.verdict,
             refused,
             self._intake,
@@ -101,4 +104,5 @@ class StorageScp:
             opened_at=now(),
             priority=self._door.priority(caller),
         )
-        return Intake(self._spool, self._announcer, sender, self._settings.durability)
+        durability = self._settings.durability
+        return Intake(self._spool, self._announcer, self._pressure, sender, durability)

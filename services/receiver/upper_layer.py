@@ -20,8 +20,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from services.receiver.acse import (
+    DISK_LOW,
     LIMIT_EXCEEDED,
     LONGEST_REQUEST,
+    TOO_MUCH_WAITS,
     Caller,
     Rejection,
     Request,
@@ -44,9 +46,12 @@ from shared.dimse.pdu import (
     release_pdu,
 )
 from shared.identity import printable_title
+from shared.pressure import Because, Pressure
 from shared.settings import Settings
 
 log = telemetry.logger("receiver")
+
+_OBJECTIONS = {None: None, Because.DISK: DISK_LOW, Because.BACKLOG: TOO_MUCH_WAITS}
 
 State = Callable[[], "State | None"]
 
@@ -57,6 +62,8 @@ class House:
 
     settings: Settings
     limits: Limits
+    pressure: Pressure
+    """Whether images are taken at present."""
     admit: Callable[[Caller], Verdict]
     """Who may associate. Asked on the association's thread."""
     refused: Callable[[Caller, Rejection], None]
@@ -126,6 +133,9 @@ class Connection:
         if verdict.rejection is None:
             verdict = house.admit(request.caller)
         rejection = verdict.rejection
+        if rejection is None and request.wants_more_than(house.services):
+            # Reports on what was delivered come in all the same.
+            rejection = _OBJECTIONS[house.pressure.against_senders()]
         if rejection is None:
             self._counted = house.limits.enter(self._address)
             rejection = None if self._counted else LIMIT_EXCEEDED

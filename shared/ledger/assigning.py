@@ -15,6 +15,7 @@ from shared.clock import now
 from shared.identity import MasterKey
 from shared.ledger.couplings import Patient, choose, confusions, couple, enter_participant, known_as
 from shared.ledger.database import Connection
+from shared.ledger.keeping import lacks_originals
 from shared.ledger.states import ENDED, TransferState
 from shared.ledger.tables import Participant, Project, Study, Transfer, WithdrawnStudy, core
 from shared.ledger.transfers import still_there
@@ -97,6 +98,8 @@ async def take(
         against.append(Refusal("project", Objection.STUDY_IS_ANOTHERS))
     if await _is_withdrawn(connection, request, patient.study_uid):
         against.append(Refusal("project", Objection.STUDY_WITHDRAWN))
+    if await lacks_originals(connection, [request.study_id]):
+        against.append(Refusal("project", Objection.ORIGINALS_EVICTED))
     # A trusted sender's patient is known here by the pseudonym only: there is nobody to couple.
     index = "" if request.trusted else patient.index(master_key)
     if not against:

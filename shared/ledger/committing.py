@@ -9,11 +9,12 @@ from sqlalchemy import delete, func, select, update
 from shared.addresses import covers
 from shared.clock import now
 from shared.ledger.database import Connection
-from shared.ledger.states import CommitmentState
-from shared.ledger.tables import Commitment, Instance, Peer, core
+from shared.ledger.states import CommitmentState, Keeping
+from shared.ledger.tables import Commitment, Instance, Peer, Series, Study, core
 from shared.ledger.writing import insert_or
 
 _commitment, _instance, _peer = core(Commitment), core(Instance), core(Peer)
+_series, _study = core(Series), core(Study)
 
 _AT_ONCE = 500  # instances in one question
 _LEASE = timedelta(minutes=2)
@@ -33,7 +34,7 @@ class Asked(NamedTuple):
 
 
 class Held(NamedTuple):
-    """An instance that is in the ledger."""
+    """An instance whose file is here."""
 
     sop_class_uid: str
     spool_key: str
@@ -84,17 +85,43 @@ async def due(connection: Connection, limit: int) -> list[Any]:
 
 
 async def held(connection: Connection, sop_uids: Sequence[str]) -> dict[str, list[Held]]:
-    """Those of the instances that are in the ledger; one UID may be in several series."""
+    """Those of the instances whose files are here; one UID may be in several series."""
     found: dict[str, list[Held]] = {}
     for start in range(0, len(sop_uids), _AT_ONCE):
         rows = await connection.execute(
             select(
                 _instance.c.sop_instance_uid, _instance.c.sop_class_uid, _instance.c.spool_key
-            ).where(_instance.c.sop_instance_uid.in_(sop_uids[start : start + _AT_ONCE]))
+            ).where(
+                _instance.c.sop_instance_uid.in_(sop_uids[start : start + _AT_ONCE]),
+                _instance.c.keeping == Keeping.HERE,
+            )
         )
         for uid, sop_class, key in rows:
             found.setdefault(uid, []).append(Held(sop_class, key))
     return found
+
+
+async def promise(connection: Connection, sop_uids: Sequence[str]) -> dict[str, list[Held]]:
+    """Note that a sender is told that instances are safe here; those that are.
+
+    Their studies are locked first: nothing of them is removed between the look and the word.
+    """
+    studies: set[int] = set()
+    for start in range(0, len(sop_uids), _AT_ONCE):
+        some = _instance.c.sop_instance_uid.in_(sop_uids[start : start + _AT_ONCE])
+        studies.update(
+            await connection.scalars(
+                select(_series.c.study_id).join_from(_instance, _series).where(some).distinct()
+            )
+        )
+    in_order = sorted(studies)
+    for start in range(0, len(in_order), _AT_ONCE):
+        which = _study.c.id.in_(in_order[start : start + _AT_ONCE])
+        await connection.execute(
+            select(_study.c.id).where(which).order_by(_study.c.id).with_for_update(key_share=True)
+        )
+        await connection.execute(update(_study).where(which).values(promised_at=now()))
+    return await held(connection, sop_uids)
 
 
 async def end(connection: Connection, commitment_id: int, state: CommitmentState) -> None:

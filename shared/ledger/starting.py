@@ -11,8 +11,8 @@ from shared.clock import now
 from shared.events import BATCH, DeliveryEvent
 from shared.ledger.counting import count, count_new
 from shared.ledger.database import Connection
-from shared.ledger.deliveries import AT_ONCE, lock_where
-from shared.ledger.states import ENDED, DeliveryState
+from shared.ledger.deliveries import AT_ONCE, Locked, lock_where
+from shared.ledger.states import ENDED, DeliveryState, Keeping
 from shared.ledger.tables import Delivery, Instance, Series, Transfer, core
 from shared.ledger.transfers import lock_transfers, priorities, run, set_priority
 from shared.ledger.writing import insert_or
@@ -186,6 +186,22 @@ async def restart(
     return await _restart(connection, _delivery.c.transfer_id == transfer_id, patience)
 
 
+async def _with_originals(connection: Connection, found: list[Locked]) -> list[Locked]:
+    """Those whose originals are here. They stay: who removes originals locks deliveries, too."""
+    gone: set[int] = set()
+    for start in range(0, len(found), AT_ONCE):
+        rows = await connection.scalars(
+            select(_delivery.c.id)
+            .join_from(_delivery, _instance)
+            .where(
+                _delivery.c.id.in_([one.id for one in found[start : start + AT_ONCE]]),
+                _instance.c.keeping != Keeping.HERE,
+            )
+        )
+        gone.update(rows)
+    return [one for one in found if one.id not in gone]
+
+
 async def _restart(connection: Connection, which: ColumnElement[bool], patience: float) -> Assigned:
     # What a person has ended, no late image and no retry starts again.
     in_force = select(_transfer.c.id).where(_transfer.c.state.not_in(ENDED))
@@ -193,6 +209,7 @@ async def _restart(connection: Connection, which: ColumnElement[bool], patience:
     found = [
         one for one in await lock_where(connection, which) if one.state != DeliveryState.WITHDRAWN
     ]
+    found = await _with_originals(connection, found)
     revision = select(_instance.c.revision).where(_instance.c.id == _delivery.c.instance_id)
     for start in range(0, len(found), AT_ONCE):
         # Those that were found: others may be in such a state by now, and would not be counted.

@@ -119,6 +119,25 @@ class PreviewState(StrEnum):
     """It could not be made."""
 
 
+class Keeping(StrEnum):
+    """Whether a file is in the spool, as far as retention goes (docs/retention.md)."""
+
+    HERE = "here"
+    """It is in the spool."""
+    LEAVING = "leaving"
+    """Its time is over: it is about to be removed, or was when somebody stopped."""
+    EVICTED = "evicted"
+    """It was removed."""
+
+
+KEEPING_MOVES: dict[Keeping, frozenset[Keeping]] = {
+    Keeping.HERE: frozenset({Keeping.LEAVING}),
+    # Back where something came between: a legal hold, another assignment, the same image again.
+    Keeping.LEAVING: frozenset({Keeping.EVICTED, Keeping.HERE}),
+    # Back when the same image arrives again, or a copy is made again.
+    Keeping.EVICTED: frozenset({Keeping.HERE}),
+}
+
 IN_FLIGHT = frozenset({DeliveryState.ASSIGNED, DeliveryState.ANONYMIZED})
 
 _D, _T = DeliveryState, TransferState
@@ -146,6 +165,9 @@ TRANSFER_MOVES: dict[TransferState, frozenset[TransferState]] = {
     _T.CANCELLED: frozenset({_T.RECALLED}),
     _T.RECALLED: frozenset(),
 }
+
+AT_REST = frozenset({_D.FORWARDED, _D.WITHDRAWN})
+"""Deliveries that need neither original nor copy any more, unless they are started again."""
 
 ENDED = frozenset({_T.CANCELLED, _T.RECALLED})
 """Transfers that nothing is added to any more; the study may go into the project anew."""
@@ -223,6 +245,11 @@ IMPORT_ENDED = frozenset({ImportState.ACCEPTED, ImportState.DISCARDED})
 def import_sources_of(state: ImportState) -> list[ImportState]:
     """The states from which an import may move to `state`."""
     return [source for source, targets in IMPORT_MOVES.items() if state in targets]
+
+
+def keeping_sources_of(state: Keeping) -> list[Keeping]:
+    """The states from which a file may come to `state`."""
+    return [source for source, targets in KEEPING_MOVES.items() if state in targets]
 
 
 def sources_of(state: DeliveryState) -> list[DeliveryState]:

@@ -43,6 +43,7 @@ async def run(connection: Connection, transfer_ids: Iterable[int]) -> None:
                 reason=None,
                 detail="",
                 verified_at=None,
+                copies_evicted_at=None,  # copies are made again
             )
         )
 

@@ -15,12 +15,12 @@ from shared.clock import now
 from shared.errors import Reason
 from shared.ledger.database import Connection
 from shared.ledger.starting import Assigned, resend
-from shared.ledger.states import DeliveryState, TransferState, WebhookEvent
-from shared.ledger.tables import Delivery, Project, Release, Transfer, core
+from shared.ledger.states import DeliveryState, Keeping, TransferState, WebhookEvent
+from shared.ledger.tables import Delivery, Instance, Project, Release, Transfer, core
 from shared.ledger.telling import tell_of_transfers
 
 _transfer, _project = core(Transfer), core(Project)
-_release, _delivery = core(Release), core(Delivery)
+_release, _delivery, _instance = core(Release), core(Delivery), core(Instance)
 
 _LEASE = timedelta(minutes=5)
 """After that a look that was begun and not noted counts as lost."""
@@ -166,9 +166,11 @@ async def send_missing(
     row = locked.first()
     if row is None:
         return []
-    if row.resent_at is not None:
+    gone = await _lack_originals(connection, delivery_ids)
+    if gone or row.resent_at is not None:
         await _mark(connection, delivery_ids)  # deliveries before transfers, as everywhere
-        await needs_attention(connection, one, Reason.MISSING_THERE, missing=len(delivery_ids))
+        reason = Reason.ORIGINAL_EVICTED if gone else Reason.MISSING_THERE
+        await needs_attention(connection, one, reason, missing=len(delivery_ids))
         return []
     assigned = await resend(connection, delivery_ids, patience=patience)
     if assigned:
@@ -178,6 +180,17 @@ async def send_missing(
             .values(resent_at=now(), missing=len(delivery_ids), reason=Reason.MISSING_THERE)
         )
     return assigned
+
+
+async def _lack_originals(connection: Connection, delivery_ids: Collection[int]) -> bool:
+    """Whether an original of these was removed in its time: they can't be sent again."""
+    found = await connection.scalar(
+        select(_delivery.c.id)
+        .join_from(_delivery, _instance)
+        .where(_delivery.c.id.in_(list(delivery_ids)), _instance.c.keeping != Keeping.HERE)
+        .limit(1)
+    )
+    return found is not None
 
 
 async def _mark(connection: Connection, delivery_ids: Collection[int]) -> None:

@@ -109,7 +109,7 @@ class World:
         self.commitments = self.another()
         announcer = Announcer(runtime.bus, runtime.spool, flush_after=0.05)
         self.scp = StorageScp(
-            runtime.settings, runtime.spool, announcer,
+            runtime.settings, runtime.spool, announcer, runtime.pressure,
             Door("SLUSE", runtime.settings.peers, runtime.ledger), Refusals(runtime.ledger).add,
             [Service(PUSH_MODEL, self.commitments.handlers)],
         )  # fmt: skip

@@ -34,7 +34,7 @@ async def test_a_project_is_processed_again(world: World, monkeypatch: pytest.Mo
     sizes = [one.size for one in await rows(world.runtime, Instance)]
     expected = await world.api("GET", "/projects/AAA/process-again/estimate", 200)
     assert expected.pop("seconds") is not None
-    assert expected == {"studies": 2, "images": 2 * IMAGES, "bytes": sum(sizes)}
+    assert expected == {"studies": 2, "evicted": 0, "images": 2 * IMAGES, "bytes": sum(sizes)}
 
     await world.runtime.bus.purge()
     answer = await world.api("POST", "/projects/AAA/process-again", 202)

@@ -38,8 +38,9 @@ async def door(runtime: Runtime) -> Door:
 async def scp(runtime: Runtime, door: Door) -> AsyncIterator[StorageScp]:
     announcer = Announcer(runtime.bus, runtime.spool, flush_after=0.05)
     running = StorageScp(
-        runtime.settings, runtime.spool, announcer, door, Refusals(runtime.ledger).add
-    )
+        runtime.settings, runtime.spool, announcer, runtime.pressure, door,
+        Refusals(runtime.ledger).add,
+    )  # fmt: skip
     running.start()
     yield running
     await asyncio.to_thread(running.stop)

@@ -313,3 +313,26 @@ async def test_who_assigns_undoes_what_people_assigned(world: World) -> None:
     problem = await manager("POST", "/transfers/2/undo", 409)
     assert "sent already" in problem["title"]
     await (await world.api("data-manager"))("POST", "/transfers/9/undo", 404)
+
+
+async def test_a_legal_hold_is_set_by_who_may_see_whose_it_is_or_runs_sluse(world: World) -> None:
+    uid = await world.study(1)
+    owner = await world.api("owner")
+    body = {"study_instance_uid": uid, "project": "AAA", "participant": "A_1"}
+    await owner("POST", "/transfers", 201, body)
+    reason = {"reason": "Complaint 2020/77"}
+    for role in ("viewer", "data-entry"):
+        await (await world.api(role))("PUT", "/studies/1/hold", 403, reason)
+    await world.root("PUT", "/projects/BBB/members/nobody", 200, {"role": "owner"})
+    stranger = await world.api("nobody")
+    await stranger("PUT", "/studies/1/hold", 404, reason)
+    await stranger("GET", "/studies/1/hold", 404)
+    manager, operator = await world.api("data-manager"), await world.api("operator")
+    assert (await manager("PUT", "/studies/1/hold", 200, reason))["by"] == "data-manager"
+    # Who runs Sluse holds and lifts, and sees nothing of the study.
+    await operator("GET", "/studies/1", 403)
+    assert set(await operator("GET", "/studies/1/hold", 200)) == {"reason", "by", "since"}
+    await operator("DELETE", "/studies/1/hold", 204)
+    said = await rows(world.runtime, AuditEvent)
+    held = [(one.actor, one.action) for one in said if one.action.startswith("study.hold")]
+    assert held == [("data-manager", Action.HOLD_SET), ("operator", Action.HOLD_LIFTED)]

@@ -35,8 +35,9 @@ class House:
         self.image.write_bytes(part10(Maker(1, size=16).ct(1).instances[0]))
         announcer = Announcer(runtime.bus, runtime.spool, flush_after=0.05)
         self.scp = StorageScp(
-            runtime.settings, runtime.spool, announcer, self.door, self.refusals.add
-        )
+            runtime.settings, runtime.spool, announcer, runtime.pressure, self.door,
+            self.refusals.add,
+        )  # fmt: skip
 
     async def refresh(self) -> None:
         await self.refusals.write()

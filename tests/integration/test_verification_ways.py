@@ -260,6 +260,7 @@ async def receiving(world: World) -> AsyncIterator[int]:
     reports = Reports(runtime.ledger, asyncio.get_running_loop(), 10)
     scp = StorageScp(
         runtime.settings, runtime.spool, Announcer(runtime.bus, runtime.spool, flush_after=0.05),
+        runtime.pressure,
         Door("SLUSE", runtime.settings.peers, runtime.ledger), Refusals(runtime.ledger).add,
         [Service(PUSH_MODEL, reports.handlers)],
     )  # fmt: skip

@@ -28,11 +28,11 @@ async def compare(
     return await service.compare(runtime, code, limit, after)
 
 
-@router.post("/resend", responses=responses(404, 422))
+@router.post("/resend", responses=responses(404, 409, 422))
 async def resend(code: Code, body: Resend, runtime: RuntimeDep) -> Resent:
     """Send again what was delivered of these studies. What is there already is replaced by itself.
 
-    Held and failed images stay as they are.
+    Held and failed images stay as they are. Studies whose originals were removed are refused.
     """
     async with runtime.ledger.transaction() as connection:
         project = await project_id(connection, code)

@@ -7,13 +7,15 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 
 from services.api.problems import FieldError, ProblemError
+from shared.admission import Objection
 from shared.clock import now
 from shared.ledger import Connection
 from shared.ledger.deliveries import move
+from shared.ledger.keeping import lacks_originals
 from shared.ledger.starting import Assigned, in_batches
 from shared.ledger.states import ENDED, DeliveryState
 from shared.ledger.tables import Delivery, Release, Transfer, core
-from shared.ledger.transfers import run, set_priority
+from shared.ledger.transfers import lock_studies, run, set_priority
 from shared.priority import Priority
 
 _transfer, _delivery, _release = core(Transfer), core(Delivery), core(Release)
@@ -59,7 +61,7 @@ async def send_again(
     Raises
     ------
     ProblemError
-        A study is not in the project (any more).
+        A study is not in the project (any more), or its originals were removed.
     """
     rows = await connection.execute(
         select(_transfer.c.study_id, _transfer.c.id)
@@ -77,6 +79,14 @@ async def send_again(
         if study_id not in transfers
     ]:
         raise ProblemError(422, "The request breaks a rule.", strangers)
+    await lock_studies(connection, transfers.values())
+    gone = await lacks_originals(connection, transfers)
+    if lacking := [
+        FieldError(field=f"study_ids.{place}", message=Objection.ORIGINALS_EVICTED.in_words)
+        for place, study_id in enumerate(study_ids)
+        if study_id in gone
+    ]:
+        raise ProblemError(409, "What was removed can't be sent again.", lacking)
     assigned = await _restart(connection, transfers.values(), patience)
     return sorted({batch.transfer_id for batch in assigned}), assigned
 

@@ -1,11 +1,14 @@
-"""Which files a WADO-RS request is about: the newest revision of each instance."""
+"""Which files a WADO-RS request is about: the newest revision of each instance.
+
+Of what was removed in its time the ledger still knows: that is 410, gone, and not 404 (PS3.18 8.5).
+"""
 
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, select
 
 from services.api.dicomweb.outcomes import instance_url
-from services.api.problems import not_found
+from services.api.problems import evicted, not_found
 from services.api.rendering.choosing import Choices
 from shared.identity import is_usable_uid
 from shared.ledger import Connection, Ledger
@@ -33,6 +36,7 @@ class Held(NamedTuple):
     revision: int
     modality: str
     study_id: int
+    keeping: str
 
     def url(self, root: str) -> str:
         """Where it is retrieved."""
@@ -46,7 +50,7 @@ async def find(
     series: str | None = None,
     instance: str | None = None,
 ) -> list[Held]:
-    """The instances of a study, a series, or one; a 404 problem where there are none.
+    """The instances of a study, a series, or one, removed ones too; a 404 problem for none.
 
     Parameters
     ----------
@@ -69,10 +73,13 @@ async def representative(
     study: str,
     series: str | None = None,
 ) -> Held:
-    """The instance that a series, or the largest series of a study, is shown by; or a 404."""
+    """The instance that a series, or the largest series of a study, is shown by.
+
+    A 404 problem without it, a 410 problem where it was removed.
+    """
     what = _named(study, series)
     query = (
-        select(_series.c.id, _series.c.modality, _series.c.instances)
+        select(_series.c.id, _series.c.modality, _series.c.instances, _series.c.evicted)
         .join_from(_series, _study, _series.c.study_id == _study.c.id)
         .where(_study.c.study_instance_uid == study, seen)
     )
@@ -82,8 +89,11 @@ async def representative(
         rows = (await connection.execute(query)).all()
     if not rows:
         raise not_found(what)
-    best = min(rows, key=lambda row: (row.modality in _NO_IMAGES, -row.instances, row.id))
+    there = [row for row in rows if row.evicted < row.instances] or rows
+    best = min(there, key=lambda row: (row.modality in _NO_IMAGES, -row.instances, row.id))
     chosen = await choices.middle(best.id)
+    if chosen is None and best.evicted:
+        raise evicted()
     async with ledger.reading() as connection:
         (held,) = await _found(connection, _instances().where(_instance.c.id == chosen), what)
     return held
@@ -106,7 +116,7 @@ def _instances() -> Select[Any]:
             _study.c.study_instance_uid, _series.c.series_instance_uid,
             _instance.c.sop_instance_uid, _instance.c.transfer_syntax_uid,
             _instance.c.spool_key, _instance.c.size, _instance.c.id, _instance.c.revision,
-            _series.c.modality, _study.c.id,
+            _series.c.modality, _study.c.id, _instance.c.keeping,
         )
         .join_from(_instance, _series, _instance.c.series_id == _series.c.id)
         .join(_study, _series.c.study_id == _study.c.id)

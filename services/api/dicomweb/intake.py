@@ -21,6 +21,7 @@ from shared.clock import now
 from shared.errors import Reason, Reject, Retry
 from shared.header import read_header
 from shared.identity import is_usable_uid
+from shared.pressure import Pressure
 from shared.settings import Settings
 from shared.spool import Association, Spool, disk_trouble
 
@@ -49,6 +50,7 @@ class Intake:
         self,
         settings: Settings,
         spool: Spool,
+        pressure: Pressure,
         sender: Association,
         study: str | None,
         withdrawn: frozenset[str],
@@ -58,6 +60,7 @@ class Intake:
         self.unannounced: list[str] = []
         """Keys of files that nobody has been told of."""
         self._spool, self._sender, self._study, self._withdrawn = spool, sender, study, withdrawn
+        self._pressure = pressure
         self._limit = settings.stow_max_instance
         self._count, self._parts, self._size = 0, 0, 0
         self._block: AbstractContextManager[BinaryIO] | None = None
@@ -139,6 +142,9 @@ class Intake:
         return True
 
     def _open(self) -> None:
+        if self._pressure.against_images() is not None:
+            self._answer(OUT_OF_RESOURCES)
+            return
         try:
             if self._count == 0:
                 self._spool.write_association(self.id, self._sender)

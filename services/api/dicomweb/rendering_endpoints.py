@@ -29,7 +29,7 @@ _MEDIA = (JPEG, PNG)
 _MOST_FRAMES = 64  # of one request
 _MOST_BYTES = 128 << 20  # of its pictures, which are in memory together
 _PICTURE: dict[str, Any] = {
-    "responses": answers.described("(bytes)", 400, 404, 406, kind=JPEG)
+    "responses": answers.described("(bytes)", 400, 404, 406, 410, kind=JPEG)
     | {304: {"description": "The client has it already"}}
 }
 

@@ -20,11 +20,13 @@ _STUDY = "/studies/{study}"
 _SERIES = _STUDY + "/series/{series}"
 _INSTANCE = _SERIES + "/instances/{instance}"
 _METADATA = [{"00080016": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.2"]}}]
-_FILES: dict[str, Any] = {"responses": answers.described("(bytes)", 404, 406, kind=media.MULTIPART)}
-_FRAMES: dict[str, Any] = {
-    "responses": answers.described("(bytes)", 400, 404, 406, kind=media.MULTIPART)
+_FILES: dict[str, Any] = {
+    "responses": answers.described("(bytes)", 404, 406, 410, kind=media.MULTIPART)
 }
-_HEADERS: dict[str, Any] = {"responses": answers.described(_METADATA, 404, 406)}
+_FRAMES: dict[str, Any] = {
+    "responses": answers.described("(bytes)", 400, 404, 406, 410, kind=media.MULTIPART)
+}
+_HEADERS: dict[str, Any] = {"responses": answers.described(_METADATA, 404, 406, 410)}
 
 
 @router.get(_STUDY, **_FILES)
@@ -95,12 +97,23 @@ async def retrieve_bulk_data(
 
 async def _files(request: Request, runtime: RuntimeDep, *uids: str) -> Response:
     takes, root = media.wanted(request), answers.root_of(request)
-    return await instances(runtime.spool, await rights.held(request, runtime, *uids), takes, root)
+    held, gone = await rights.held_and_gone(request, runtime, *uids)
+    return _partial(await instances(runtime.spool, held, takes, root), gone, root)
+
+
+def _partial(answer: Response, gone: int, root: str) -> Response:
+    """Say that an answer lacks what was removed: 206 (PS3.18 8.5), and how many."""
+    if gone:
+        answer.status_code = 206
+        answer.headers.update(
+            answers.warning([f"{gone} instances were removed and are not in this answer."], root)
+        )
+    return answer
 
 
 async def _metadata(request: Request, runtime: RuntimeDep, *uids: str) -> Response:
     kind, root = answers.kind_of(request), answers.root_of(request)
-    held = await rights.held(request, runtime, *uids)
+    held, gone = await rights.held_and_gone(request, runtime, *uids)
 
     def described() -> Iterator[Json]:
         for one in held:
@@ -117,4 +130,4 @@ async def _metadata(request: Request, runtime: RuntimeDep, *uids: str) -> Respon
         yield first
         yield from stream
 
-    return answers.data_sets(with_first(), kind)
+    return _partial(answers.data_sets(with_first(), kind), gone, root)

@@ -5,9 +5,11 @@ from sqlalchemy import ColumnElement, and_, select
 
 from services.api.dicomweb.holding import Held, find
 from services.api.dicomweb.matching import is_shown
+from services.api.problems import evicted
 from services.api.rights.person import Person
 from services.api.rights.studies import note_shown, seen_by
 from shared.ledger import Connection
+from shared.ledger.states import Keeping
 from shared.ledger.tables import Project, RoutingRule, core
 from shared.ledger.titles import titles
 from shared.people import Right
@@ -21,17 +23,27 @@ async def seen(request: Request, runtime: Runtime, connection: Connection) -> Co
 
 
 async def held(request: Request, runtime: Runtime, *uids: str) -> list[Held]:
-    """The instances of a study, a series, or one, for who asks; a 404 problem where there are none.
+    """The instances of a study, a series, or one, for who asks; a 404 problem where there are none,
+    a 410 problem where all of them were removed in their time.
 
     Parameters
     ----------
     uids
         Of the study, and of the series and the instance where only these are asked for.
     """
+    here, _ = await held_and_gone(request, runtime, *uids)
+    return here
+
+
+async def held_and_gone(request: Request, runtime: Runtime, *uids: str) -> tuple[list[Held], int]:
+    """The same, and how many further ones were removed."""
     async with runtime.ledger.reading() as connection:
         found = await find(connection, await seen(request, runtime, connection), *uids)
     await note(request, runtime, {one.study_id for one in found})
-    return found
+    here = [one for one in found if one.keeping == Keeping.HERE]
+    if not here:
+        raise evicted()
+    return here, len(found) - len(here)
 
 
 async def note(request: Request, runtime: Runtime, study_ids: set[int]) -> None:

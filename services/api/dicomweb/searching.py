@@ -17,6 +17,7 @@ from services.api.dicomweb.query import Query
 from shared.errors import Reason, Retry
 from shared.identity import is_usable_uid
 from shared.ledger import Connection
+from shared.ledger.states import Keeping
 from shared.ledger.tables import Instance, Series, Study, core
 from shared.runtime import Runtime
 from shared.spool import Spool
@@ -180,7 +181,7 @@ def _described(
 ) -> Json:
     """What the ledger says of a result."""
     found: Json = {}
-    put(found, "InstanceAvailability", "ONLINE")
+    put(found, "InstanceAvailability", "ONLINE" if _is_here(row, level) else "UNAVAILABLE")
     put(found, "StudyInstanceUID", row.study_study_instance_uid)
     url = f"{root}/studies/{row.study_study_instance_uid}"
     if level is Level.STUDY or study is None:
@@ -200,6 +201,13 @@ def _described(
         )  # fmt: skip
     put(found, "RetrieveURL", url)
     return found
+
+
+def _is_here(row: Any, level: Level) -> bool:
+    """Whether all of it can be retrieved: nothing was removed in its time (PS3.3 C.4.23.1)."""
+    if level is Level.INSTANCE:
+        return bool(row.instance_keeping == Keeping.HERE)
+    return not (row.series_evicted if level is Level.SERIES else row.study_evicted)
 
 
 def _describe_study(found: Json, row: Any, modalities: list[str]) -> None:

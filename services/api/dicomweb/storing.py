@@ -20,6 +20,7 @@ from shared.events import BATCH, AssociationClosed
 from shared.identity import is_usable_uid
 from shared.ledger import Connection
 from shared.ledger.tables import WithdrawnStudy, core
+from shared.pressure import Because
 from shared.runtime import Runtime
 from shared.spool import Association
 
@@ -28,6 +29,10 @@ CALLING = "STOW"
 _PIECE = 1 << 20  # bytes that are handed to a thread at once
 _NOTHING = "There are no instances in this request, or it is no multipart/related body."
 _TOO_LARGE = "The request, or an instance in it, is too large."
+_NOT_NOW = {
+    Because.DISK: "The disk is nearly full. Try again later.",
+    Because.BACKLOG: "Too many images wait to be worked off. Try again later.",
+}
 
 
 @dataclass
@@ -54,6 +59,9 @@ async def store(
     if study is not None and not is_usable_uid(study):
         raise ProblemError(400, "The URL names no UID: only digits and dots, at most 64.")
     settings = runtime.settings
+    against = await asyncio.to_thread(runtime.pressure.against_senders)
+    if against is not None:
+        raise ProblemError(503, _NOT_NOW[against])
     if _announced(request) > settings.stow_max_request:
         raise ProblemError(413, _TOO_LARGE)
     async with runtime.ledger.reading() as connection:
@@ -66,7 +74,7 @@ async def store(
         peer_address=request.client.host if request.client else "",
         opened_at=now(),
     )
-    intake = Intake(settings, runtime.spool, sender, study, withdrawn)
+    intake = Intake(settings, runtime.spool, runtime.pressure, sender, study, withdrawn)
     try:
         parts = Parts(boundary, intake)
     except BrokenError:

@@ -11,6 +11,7 @@ class Part(StrEnum):
     DATABASE = "database"
     BROKER = "broker"
     DISK = "disk"
+    BACKLOG = "backlog"
     DEAD_LETTERS = "dead-letters"
     QUARANTINE = "quarantine"
     TRANSFERS = "transfers"

@@ -1,7 +1,6 @@
 """Looks at the parts of the system, each for itself."""
 
 import asyncio
-import shutil
 from importlib.metadata import version
 
 from services.api.health.schemas import Check, Health, Part
@@ -13,13 +12,10 @@ from shared.ledger.schema import current_revision
 from shared.ledger.states import TransferState
 from shared.runtime import Runtime
 
-_LEAST_FREE = 0.1
-"""Of the disk: below this a bulk load may fill it within the hour."""
-
 
 async def read(runtime: Runtime) -> Health:
     """How the system is; what does not answer is said, and keeps nothing else from being said."""
-    checks = [await _broker(runtime), await _disk(runtime)]
+    checks = [await _broker(runtime), await _disk(runtime), _backlog(runtime)]
     try:
         revision = await current_revision(runtime.ledger)
         figures = await pipeline.read_ledger(runtime.ledger, {})
@@ -47,12 +43,21 @@ async def _broker(runtime: Runtime) -> Check:
 
 
 async def _disk(runtime: Runtime) -> Check:
-    try:
-        disk = await asyncio.to_thread(shutil.disk_usage, runtime.settings.spool_path)
-    except OSError:
+    disk = await asyncio.to_thread(runtime.pressure.disk)
+    if disk is None:
         return Check(part=Part.DISK, ok=False, detail="It can't be read.")
-    free = disk.free / disk.total
-    return Check(part=Part.DISK, ok=free >= _LEAST_FREE, detail=f"{free:.0%} free.")
+    free = f"{disk.free / disk.total:.0%} free."
+    if disk.stopped:
+        free = f"{free} No images are taken until there is more room."
+    return Check(part=Part.DISK, ok=not disk.low, detail=free)
+
+
+def _backlog(runtime: Runtime) -> Check:
+    found = runtime.pressure.backlog
+    words = f"Images to be worked off: {found.images}."
+    if found.stopped:
+        words = f"{words} No new senders are let in until there are fewer."
+    return Check(part=Part.BACKLOG, ok=not found.stopped, detail=words)
 
 
 def _work(figures: Pipeline) -> list[Check]:

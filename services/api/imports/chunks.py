@@ -75,6 +75,8 @@ async def take(
     What was there of a piece whose sender went away counts.
     """
     place = await _place(runtime, import_id, file_id, offset)
+    if await asyncio.to_thread(runtime.pressure.against_images):
+        raise ProblemError(507, "The disk is nearly full. Send again when there is more room.")
     most = min(runtime.settings.import_max_chunk, place.size - offset)
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:

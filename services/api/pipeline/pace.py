@@ -1,7 +1,6 @@
 """How fast the pipeline works, what has waited longest, and how much room is left."""
 
 import asyncio
-import shutil
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ from shared.clock import now
 from shared.ledger import Connection
 from shared.ledger.states import DeliveryState, TransferState
 from shared.ledger.tables import Delivery, Instance, Transfer, core
+from shared.pressure import Because
 from shared.runtime import Runtime
 
 _instance, _delivery, _transfer = core(Instance), core(Delivery), core(Transfer)
@@ -27,6 +27,9 @@ EXAMPLE: dict[str, Any] = {
     "oldest_on_its_way": "2020-02-14T10:11:12Z",
     "disk_free": 512000000000,
     "disk_total": 2000000000000,
+    "disk_low": False,
+    "backlog": 1200,
+    "stopped_by": None,
 }
 
 
@@ -45,14 +48,19 @@ class Pace(BaseModel):
         description="Room in the spool, bytes; null where the disk does not say."
     )
     disk_total: int | None = Field(description="The whole of it, bytes.")
+    disk_low: bool = Field(description="Whether there is less than SLUSE_DISK_WARN.")
+    backlog: int = Field(
+        description="Images received and not yet worked off, without what waits for a research "
+        "PACS; counted up to a little more than SLUSE_BACKLOG_STOP."
+    )
+    stopped_by: Because | None = Field(
+        description="Why no images are taken at present; null while they are."
+    )
 
 
 async def read(runtime: Runtime) -> Pace:
     """How fast the pipeline works now."""
-    try:
-        disk = await asyncio.to_thread(shutil.disk_usage, runtime.settings.spool_path)
-    except OSError:
-        disk = None
+    disk = await asyncio.to_thread(runtime.pressure.disk)
     async with runtime.ledger.reading() as connection:
         received = await _newest(connection, select(_instance.c.received_at), _instance.c.id)
         delivered = await _newest(
@@ -70,6 +78,9 @@ async def read(runtime: Runtime) -> Pace:
         oldest_on_its_way=oldest,
         disk_free=disk and disk.free,
         disk_total=disk and disk.total,
+        disk_low=disk is not None and disk.low,
+        backlog=runtime.pressure.backlog.images,
+        stopped_by=runtime.pressure.against_senders(),
     )
 
 

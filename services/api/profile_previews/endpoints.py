@@ -11,7 +11,7 @@ from services.api.routes import resource
 router = resource("/projects", "projects")
 
 
-@router.post("/{code}/previews", status_code=202, responses=responses(404, 422))
+@router.post("/{code}/previews", status_code=202, responses=responses(404, 410, 422))
 async def request_profile_preview(
     code: Code, body: PreviewCreate, person: PersonDep, runtime: RuntimeDep
 ) -> PreviewRead:

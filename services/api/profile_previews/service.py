@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, insert, select, update
 
-from services.api.problems import not_found, rule_broken
+from services.api.problems import evicted, not_found, rule_broken
 from services.api.profile_previews.asking import ask
 from services.api.profile_previews.schemas import PreviewCreate, PreviewRead
 from services.api.rights.person import Person
@@ -16,7 +16,7 @@ from services.api.rights.studies import note_shown
 from shared.clock import now
 from shared.errors import Reason
 from shared.ledger import Connection
-from shared.ledger.states import ENDED, PreviewState
+from shared.ledger.states import ENDED, Keeping, PreviewState
 from shared.ledger.tables import Instance, Preview, Project, Series, Transfer, core
 from shared.previewing import Comparison
 from shared.runtime import Runtime
@@ -160,7 +160,10 @@ async def _instance_of(connection: Connection, body: PreviewCreate) -> int:
     )
     if body.series_id is not None:
         query = query.where(_series.c.id == body.series_id)
-    found: int | None = await connection.scalar(query)
+    here = query.where(_instance.c.keeping == Keeping.HERE)
+    found: int | None = await connection.scalar(here)
+    if found is None and await connection.scalar(query) is not None:
+        raise evicted()
     if found is None:
         raise rule_broken("series_id", "There is no such series in the study.")
     return found

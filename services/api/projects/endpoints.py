@@ -72,11 +72,11 @@ async def estimate_processing_again(code: Code, runtime: RuntimeDep) -> Estimate
         return await processing.estimate(connection, code)
 
 
-@router.post("/{code}/process-again", status_code=202, responses=responses(404, 422))
+@router.post("/{code}/process-again", status_code=202, responses=responses(404, 409, 422))
 async def process_project_again(code: Code, runtime: RuntimeDep) -> Estimate:
     """De-identify and deliver all studies of the project again: its profile has changed, or the
     research PACS has lost data. Images keep their released UIDs, so copies that are there are
-    delivered once more, not doubled.
+    delivered once more, not doubled. Studies whose originals were removed are left out.
     """
     async with runtime.ledger.reading() as connection:
         expected = await processing.estimate(connection, code)

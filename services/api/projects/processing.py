@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 
 from services.api.admitting import field_errors
 from services.api.problems import ProblemError, not_found
@@ -16,12 +16,12 @@ from shared.ledger.auditing import Action, audit
 from shared.ledger.counts import COUNTERS
 from shared.ledger.starting import Assigned, restart
 from shared.ledger.states import ENDED, DeliveryState, TransferState
-from shared.ledger.tables import Delivery, Instance, Project, Transfer, core
+from shared.ledger.tables import Delivery, Instance, Project, Study, Transfer, core
 from shared.ledger.transfers import lock_studies
 from shared.priority import Priority
 
 _transfer, _delivery, _instance = core(Transfer), core(Delivery), core(Instance)
-_project = core(Project)
+_project, _study = core(Project), core(Study)
 
 _AT_ONCE = 20
 """Transfers that one transaction starts again, so that nobody waits long for it."""
@@ -43,8 +43,10 @@ async def estimate(connection: Connection, code: str) -> Estimate:
         )
     ).one()
     pace = await _pace(connection)
+    lacking = select(func.count()).select_from(_transfer).where(_begun(project), _lacking())
     return Estimate(
         studies=studies,
+        evicted=await connection.scalar(lacking) or 0,
         images=images,
         bytes=round(images * await _mean_size(connection, project)),
         seconds=round(images / pace) if pace else None,
@@ -60,13 +62,19 @@ async def process_again(ledger: Ledger, code: str, patience: float) -> AsyncIter
     Raises
     ------
     ProblemError
-        There is no such project, or it takes no images at present.
+        There is no such project, it takes no images at present, or the originals of all its
+        studies were removed.
     """
     async with ledger.transaction() as connection:
         project = await _find(connection, code)
         _require_open(project)
         last = await connection.scalar(select(func.max(_transfer.c.id)).where(_affected(project)))
         found = await estimate(connection, code)
+        if found.evicted and not found.studies:
+            raise ProblemError(
+                409, "The originals of all its studies were removed in their time: have them sent "
+                "again first.",
+            )  # fmt: skip
         await audit(
             connection,
             Action.PROJECT_PROCESSED_AGAIN,
@@ -87,7 +95,7 @@ async def process_again(ledger: Ledger, code: str, patience: float) -> AsyncIter
             ids = list(some)
             await lock_studies(connection, ids)
             assigned: Assigned = []
-            for transfer_id in await _still(connection, ids):
+            for transfer_id in await _still(connection, project, ids):
                 assigned += await restart(
                     connection, transfer_id, patience=patience, priority=Priority.BULK
                 )
@@ -110,17 +118,26 @@ def _require_open(project: Project) -> None:
 
 
 def _affected(project: Project) -> ColumnElement[bool]:
+    """Transfers that have begun, of studies whose originals are all here."""
+    return _begun(project) & ~_lacking()
+
+
+def _lacking() -> ColumnElement[bool]:
+    return exists().where(_study.c.id == _transfer.c.study_id, _study.c.evicted > 0)
+
+
+def _begun(project: Project) -> ColumnElement[bool]:
     """Transfers that have begun. One that is only requested takes everything as it is then."""
     return (_transfer.c.project_id == project.id) & _transfer.c.state.not_in(
         [TransferState.REQUESTED, *ENDED]
     )
 
 
-async def _still(connection: Connection, ids: list[int]) -> list[int]:
-    """Those that nobody has ended since they were looked up."""
+async def _still(connection: Connection, project: Project, ids: list[int]) -> list[int]:
+    """Those that are still to be started again: nobody has ended them, or removed originals."""
     found = await connection.scalars(
         select(_transfer.c.id)
-        .where(_transfer.c.id.in_(ids), _transfer.c.state.not_in(ENDED))
+        .where(_transfer.c.id.in_(ids), _affected(project))
         .order_by(_transfer.c.id)
     )
     return list(found)

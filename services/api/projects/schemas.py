@@ -40,9 +40,14 @@ _EXAMPLE: dict[str, Any] = {
     "identifier_scheme": "keyed",
     "profile": "",
     "priority": "normal",
+    "keep_originals_days": None,
+    "keep_copies_days": 7,
     "state": "active",
 }
 _FIXED = ("code", "number", "date_shift_days", "identifier_scheme")
+
+
+KeptDays = Annotated[int, Field(ge=1, le=36500)]
 
 
 class ProjectChange(BaseModel):
@@ -87,6 +92,16 @@ class ProjectChange(BaseModel):
         Priority.NORMAL,
         description="Of its transfers, where nobody says otherwise. `bulk`: they go when nothing "
         "else waits, and a little all the time.",
+    )
+    keep_originals_days: KeptDays | None = Field(
+        None,
+        description="Days after the verified delivery until a study's originals are removed, "
+        "unless another project keeps them for longer; null: never.",
+    )
+    keep_copies_days: KeptDays | None = Field(
+        7,
+        description="Days after the verified delivery until its de-identified copies are removed; "
+        "null: never. They are made again when they are needed, as long as the originals are here.",
     )
     state: ProjectState = Field(
         ProjectState.ACTIVE, description="Only an active project takes images."
@@ -142,6 +157,8 @@ class ProjectRead(Edited):
     identifier_scheme: Scheme
     profile: str
     priority: Priority
+    keep_originals_days: int | None
+    keep_copies_days: int | None
     state: ProjectState
 
 
@@ -150,11 +167,20 @@ class Estimate(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "example": {"studies": 120, "images": 60960, "bytes": 32000000000, "seconds": 420}
+            "example": {
+                "studies": 120,
+                "evicted": 3,
+                "images": 60960,
+                "bytes": 32000000000,
+                "seconds": 420,
+            }
         }
     )
 
     studies: int = Field(description="Studies that are de-identified and delivered again.")
+    evicted: int = Field(
+        description="Further studies, which are left out: original images of theirs were removed."
+    )
     images: int = Field(description="How many images.")
     bytes: int = Field(description="Of the originals; of many images, by a sample's mean.")
     seconds: int | None = Field(

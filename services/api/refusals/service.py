@@ -22,6 +22,8 @@ _WHY = {
     "project or of a rule. Have the sender's settings corrected.",
     "not-identified": "It did not show the user name and password that its peer entry asks for.",
     "local-limit-exceeded": "Too many associations were open. It may try again.",
+    "disk-full": "The disk was nearly full. It may try again when there is room.",
+    "backlog": "Too many images waited to be worked off. It may try again in a while.",
 }
 _OTHERWISE = "Its association request breaks the DICOM standard."
 WORDS = (*_WHY.values(), _OTHERWISE)

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from shared.errors import StepError
 from shared.header import read_header
 from shared.ledger import Ledger
+from shared.ledger.states import Keeping
 from shared.ledger.tables import Instance, core
 from shared.spool import Spool
 
@@ -28,11 +29,12 @@ class Choices:
         self._made: OrderedDict[tuple[int, int, int], int] = OrderedDict()
 
     async def middle(self, series_id: int) -> int | None:
-        """The id of the instance in the middle of a series; None where it has none.
+        """The id of the instance in the middle of a series; None where none is here.
 
         By InstanceNumber, and where that is equal or missing in the order of arrival.
         """
-        of_series = _instance.c.series_id == series_id
+        here = _instance.c.keeping == Keeping.HERE
+        of_series = (_instance.c.series_id == series_id) & here
         counted = select(func.count(), func.max(_instance.c.id)).where(of_series)
         listed = (
             select(_instance.c.id, _instance.c.spool_key)

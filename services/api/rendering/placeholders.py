@@ -12,6 +12,7 @@ _GROUND, _INK, _FAINT = 0xDD, 0x55, 0xC4
 _WORDS = {
     Failure.NO_PICTURE: "no image",
     Failure.UNDECODABLE: "can't be shown",
+    Failure.EVICTED: "original removed",
     Failure.MISSING: "not available now",
 }
 

@@ -60,5 +60,6 @@ class Failure(StrEnum):
     NO_FRAME = "no such frame"
     OUTSIDE = "outside of the image"
     UNDECODABLE = "can't be decoded"
+    EVICTED = "file was removed in its time"
     MISSING = "file can't be read"
     BUSY = "too much is being drawn"

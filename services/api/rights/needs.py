@@ -47,6 +47,7 @@ _IDENTIFY = Need(Where.SOMEWHERE, Right.IDENTIFY)
 _IMPORT = Need(Where.IMPORT, Right.ASSIGN)
 _MANAGE = Need(Where.SOMEWHERE, Right.MANAGE)
 _STUDY = Need(Where.SEEN_STUDY, Right.ASSIGN)
+_HOLD = Need(Where.SEEN_STUDY, Right.IDENTIFY)
 
 
 def _project(right: Right) -> Need:
@@ -91,6 +92,12 @@ NEEDS: dict[str, Need] = {
     "list_series": _STUDY,
     "read_series": _STUDY,
     "read_preview": _STUDY,
+    # The endpoints ask: who runs Sluse may hold any study, without seeing whose it is
+    "read_hold": _HOLD,
+    "set_hold": _HOLD,
+    "lift_hold": _HOLD,
+    "press_hold": _HOLD,
+    "press_lift_hold": _HOLD,
     # Transfers and recalls
     "list_transfers": _VIEW,
     "request_transfer": _ASSIGN,

@@ -77,7 +77,7 @@ async def read_preview(
     shown = await previews.find(runtime, drawing.choices, series_id)
     fit = (size, size)
     if shown.source is None:
-        return answers.instead(Failure.NO_PICTURE, shown.modality, fit, PNG)
+        return answers.instead(shown.failure, shown.modality, fit, PNG)
     wish = Wish(media=PNG, fit=fit)
     tag = answers.tag_of(shown.source, wish)
     if answers.has_already(request, tag):

@@ -22,6 +22,7 @@ class SeriesRead(Row):
                 "series_number": "4",
                 "series_description": "t2_flair_sag",
                 "instances": 127,
+                "evicted": 0,
                 "labels": ["FLAIR", "original"],
                 "facts": {"EchoTime": "388", "Manufacturer": "SIEMENS"},
                 "first_received_at": "2020-02-14T10:11:12Z",
@@ -35,6 +36,9 @@ class SeriesRead(Row):
     series_number: str = Field(description="Its number, as received.")
     series_description: str = Field(description="Its description, as received.")
     instances: int = Field(description="Instances received.")
+    evicted: int = Field(
+        description="Of how many of them the original was removed in its time, or is about to be."
+    )
     labels: list[str] = Field(description="What the classification rules found.")
     facts: dict[str, Any] = Field(description="Header facts, by keyword or by (group,element).")
     first_received_at: datetime = Field(description="When its first instance arrived.")

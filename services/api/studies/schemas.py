@@ -6,9 +6,39 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from services.api.fields import HoldReason
 from services.api.paging import Row
 from services.api.studies.days import Day
 from services.api.studies.filters import StudyFilter
+
+
+class HoldSet(BaseModel):
+    """Why a study is put under a legal hold."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"reason": "Complaint 2020/77"}}
+    )
+
+    reason: HoldReason = Field(description="Why, for those who come later. Not for logs.")
+
+
+class Hold(BaseModel):
+    """A legal hold: no file of the study is removed while it is there."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "example": {
+                "reason": "Complaint 2020/77",
+                "by": "kari",
+                "since": "2020-02-14T10:11:12Z",
+            }
+        },
+    )
+
+    reason: str = Field(description="Why.")
+    by: str = Field(description="Who has set it.")
+    since: datetime = Field(description="Since when.")
 
 
 class StudyRead(Row):
@@ -28,6 +58,9 @@ class StudyRead(Row):
                 "study_description": "MR brain",
                 "series": 4,
                 "instances": 508,
+                "evicted": 0,
+                "evicted_at": None,
+                "hold": None,
                 "modalities": ["MR"],
                 "labels": ["FLAIR", "T1"],
                 "projects": ["BICAM"],
@@ -49,6 +82,14 @@ class StudyRead(Row):
     study_description: str = Field(description="StudyDescription as received.")
     series: int = Field(description="Series received.")
     instances: int = Field(description="Instances received.")
+    evicted: int = Field(
+        description="Of how many of them the original was removed in its time, or is about to be: "
+        "these can't be delivered anywhere unless they are sent again."
+    )
+    evicted_at: datetime | None = Field(description="When originals were removed last.")
+    hold: Hold | None = Field(
+        description="The legal hold that keeps its files from being removed; null for none."
+    )
     modalities: list[str] = Field(description="Of its series.")
     labels: list[str] = Field(description="Of its series.")
     projects: list[str] = Field(description="Codes of the projects it is assigned to.")

@@ -10,7 +10,7 @@ from services.api.paging import Page, newest_first, page_of
 from services.api.problems import not_found
 from services.api.series.schemas import labels_of
 from services.api.studies.filters import StudyQuery, conditions, identified_by
-from services.api.studies.schemas import StudyRead
+from services.api.studies.schemas import Hold, StudyRead
 from shared.admission import Objection
 from shared.ledger import Connection
 from shared.ledger.states import ENDED
@@ -67,6 +67,7 @@ async def _read(connection: Connection, rows: Iterable[RowMapping]) -> list[Stud
                 "modalities": sorted(modalities[row["id"]]),
                 "labels": sorted(labels[row["id"]]),
                 "projects": projects[row["id"]],
+                "hold": hold_of(row),
                 "routing_note": Objection(row["routing_note"]).in_words
                 if row["routing_note"]
                 else None,
@@ -74,6 +75,13 @@ async def _read(connection: Connection, rows: Iterable[RowMapping]) -> list[Stud
         )
         for row in rows
     ]
+
+
+def hold_of(row: RowMapping) -> Hold | None:
+    """The legal hold in a study's row."""
+    if row["held_since"] is None:
+        return None
+    return Hold(reason=row["hold_reason"], by=row["hold_by"], since=row["held_since"])
 
 
 async def _projects(connection: Connection, study_ids: list[int]) -> dict[int, list[str]]:

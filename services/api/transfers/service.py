@@ -27,7 +27,7 @@ from shared.ledger.counts import Counts
 from shared.ledger.deliveries import hurry
 from shared.ledger.recalling import waits_for_deletion
 from shared.ledger.starting import Assigned, retry_failed
-from shared.ledger.states import ENDED, DeliveryState, TransferState
+from shared.ledger.states import ENDED, DeliveryState, Keeping, TransferState
 from shared.ledger.tables import (
     Delivery,
     Instance,
@@ -40,6 +40,7 @@ from shared.ledger.tables import (
     Transfer,
     core,
 )
+from shared.ledger.transfers import lock_studies
 from shared.ledger.verifying import verify_again
 
 _transfer, _delivery, _study = core(Transfer), core(Delivery), core(Study)
@@ -159,12 +160,31 @@ async def retry(connection: Connection, transfer_id: int, patience: float) -> As
     """Start a transfer's failed instances again, and have those that wait tried now."""
     if (await get(connection, transfer_id)).state in ENDED:
         raise ProblemError(409, "The transfer was cancelled or recalled: assign the study anew.")
+    await lock_studies(connection, [transfer_id])
+    if await _needs_evicted(connection, transfer_id):
+        raise ProblemError(409, Reason.ORIGINAL_EVICTED.in_words)
     await verify_again(connection, transfer_id)
     await hurry(connection, transfer_id=transfer_id)
     assigned = await retry_failed(connection, transfer_id, patience=patience)
     instances = sum(len(batch.delivery_ids) for batch in assigned)
     await audit(connection, Action.TRANSFER_RETRIED, transfer=transfer_id, instances=instances)
     return assigned
+
+
+async def _needs_evicted(connection: Connection, transfer_id: int) -> bool:
+    """Whether what failed, or is missing there, can't be sent: its original was removed here."""
+    troubled = (_delivery.c.state == DeliveryState.FAILED) | (
+        (_delivery.c.state == DeliveryState.FORWARDED) & _delivery.c.reason.is_not(None)
+    )
+    found = await connection.scalar(
+        select(_delivery.c.id)
+        .join_from(_delivery, _instance)
+        .where(
+            _delivery.c.transfer_id == transfer_id, troubled, _instance.c.keeping != Keeping.HERE
+        )
+        .limit(1)
+    )
+    return found is not None
 
 
 async def find_study(

@@ -15,6 +15,7 @@ from services.api.web.assigning import (
     suggest_participants,
     undo_assignment,
 )
+from services.api.web.holds import press_hold, press_lift_hold
 from services.api.web.importing import (
     enter_import,
     press_accept_import,
@@ -73,7 +74,9 @@ _PAGES = (
 )  # fmt: skip
 _BUTTONS = (
     ("/assign", assign_studies), ("/assign/check", check_place),
-    ("/studies/find", find_studies), ("/transfers/{transfer_id}/undo", undo_assignment),
+    ("/studies/find", find_studies), ("/studies/{study_id}/hold", press_hold),
+    ("/studies/{study_id}/hold/lift", press_lift_hold),
+    ("/transfers/{transfer_id}/undo", undo_assignment),
     ("/transfers/{transfer_id}/retry", press_retry),
     ("/transfers/{transfer_id}/accept", press_accept),
     ("/transfers/{transfer_id}/cancel", press_cancel),

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Annotated, Any
 
-from fastapi import Form, Query, Request
+from fastapi import Form as Sent
+from fastapi import Query, Request
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict
 
@@ -24,6 +25,7 @@ from services.api.studies.filters import StudyQuery
 from services.api.studies.schemas import StudyRead
 from services.api.studies.showing import list_shown, show
 from services.api.transfers import service as transfers
+from services.api.web.forms import Form
 from services.api.web.templating import templates
 from shared.people import Right
 from shared.runtime import Runtime
@@ -107,7 +109,7 @@ async def find_studies(
     request: Request,
     person: PersonDep,
     runtime: RuntimeDep,
-    text: Annotated[str, Form(max_length=64)] = "",
+    text: Annotated[str, Sent(max_length=64)] = "",
 ) -> HTMLResponse:
     """The studies with an accession number, patient id or UID.
 
@@ -131,12 +133,28 @@ async def show_study(
     request: Request, study_id: PathId, person: PersonDep, runtime: RuntimeDep
 ) -> HTMLResponse:
     """One study: what identifies it, its series with previews, and where it goes."""
+    return await study_page(request, study_id, person, runtime, Form())
+
+
+async def study_page(
+    request: Request, study_id: int, person: Person, runtime: Runtime, form: Form
+) -> HTMLResponse:
+    """The same, with what is wrong with what was entered there."""
     study = await show(person, runtime, study_id)
     async with runtime.ledger.reading() as connection:
         found = await series.list_page(connection, study_id, _MOST_SERIES, None)
         sent = await transfers.of_study(connection, study_id, person.projects_with(Right.VIEW))
-    context = {"study": study, "series": found, "transfers": sent}
-    return templates.TemplateResponse(request, "studies/study.html", context)
+    may_hold = person.may(Right.OPERATE) or person.may_somewhere(Right.IDENTIFY)
+    context = {
+        "study": study,
+        "series": found,
+        "transfers": sent,
+        "form": form,
+        "may_hold": may_hold,
+    }
+    return templates.TemplateResponse(
+        request, "studies/study.html", context, 422 if form.title else 200
+    )
 
 
 async def _listed(

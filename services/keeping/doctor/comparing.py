@@ -19,7 +19,7 @@ from shared.errors import Reject
 from shared.imagedigest import digest_of
 from shared.inventory import Found, Inventory
 from shared.ledger import Ledger
-from shared.ledger.states import DeliveryState
+from shared.ledger.states import DeliveryState, Keeping
 from shared.ledger.tables import Delivery, Instance, Quarantine, Series, Study, core
 
 _AT_ONCE = 200
@@ -81,7 +81,7 @@ async def _originals(ledger: Ledger, spool: Inventory, found: Comparison, sample
                     select(
                         _instance.c.id, _instance.c.spool_key, _instance.c.size, _instance.c.digest
                     )
-                    .where(_instance.c.id > last)
+                    .where(_instance.c.id > last, _instance.c.keeping == Keeping.HERE)
                     .order_by(_instance.c.id)
                     .limit(_AT_ONCE)
                 )

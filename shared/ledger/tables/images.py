@@ -7,11 +7,14 @@ from sqlalchemy import Column, ForeignKey, Index, String, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from shared.ledger.columns import BigId, Document, reference, row_id
+from shared.ledger.states import Keeping
 from shared.ledger.tables.base import moment
 from shared.priority import Priority
 
 _UNSETTLED = text("settled_at IS NULL")
 _NOTED = text("routing_note != ''")
+_KEPT = text("evicted < instances")
+_LEAVING = text(f"keeping = '{Keeping.LEAVING}'")
 
 
 def _association() -> Column[Any]:
@@ -47,6 +50,7 @@ class Study(SQLModel, table=True):
             sqlite_where=_UNSETTLED,
         ),
         Index("ix_study_noted", "routing_note", postgresql_where=_NOTED, sqlite_where=_NOTED),
+        Index("ix_study_kept", "id", postgresql_where=_KEPT, sqlite_where=_KEPT),
     )
 
     id: int | None = Field(default=None, sa_column=row_id())
@@ -67,6 +71,17 @@ class Study(SQLModel, table=True):
     last_received_at: datetime = moment()
     settled_at: datetime | None = moment(nullable=True)
     """When everything seemed to be there: no association open, and nothing came for a while."""
+    evicted: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Of how many of its instances the original is not `here`; counted along with every move."""
+    evicted_at: datetime | None = moment(nullable=True)
+    """When originals of it were removed last."""
+    promised_at: datetime | None = moment(nullable=True)
+    """When a sender was told last that images of it are safe here (storage commitment)."""
+    hold_reason: str = Field(default="", max_length=200, sa_column_kwargs={"server_default": ""})
+    """Why it is under a legal hold."""
+    hold_by: str = Field(default="", max_length=96, sa_column_kwargs={"server_default": ""})
+    held_since: datetime | None = moment(nullable=True)
+    """None where it is not: then nothing keeps its files from being removed in their time."""
 
 
 class StudyAssociation(SQLModel, table=True):
@@ -113,13 +128,18 @@ class Series(SQLModel, table=True):
     """What the classification rules found so far (`services.classifier.labels`)."""
     instances: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     """How many it has."""
+    evicted: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Of how many of them the original is not `here`."""
     first_received_at: datetime = moment()
 
 
 class Instance(SQLModel, table=True):
     """An image or other object as received."""
 
-    __table_args__ = (UniqueConstraint("series_id", "sop_instance_uid"),)
+    __table_args__ = (
+        UniqueConstraint("series_id", "sop_instance_uid"),
+        Index("ix_instance_leaving", "id", postgresql_where=_LEAVING, sqlite_where=_LEAVING),
+    )
 
     id: int | None = Field(default=None, sa_column=row_id())
     series_id: int = Field(sa_column=reference("series.id"))
@@ -134,6 +154,10 @@ class Instance(SQLModel, table=True):
     """XXH3-128 of the data set, hexadecimal: tells a repeat from a change."""
     revision: int = 1
     """Rises when the same SOP Instance UID arrives with other content."""
+    keeping: str = Field(
+        default=Keeping.HERE, max_length=8, sa_column_kwargs={"server_default": Keeping.HERE}
+    )
+    """Whether the files of all its revisions are in the spool."""
     association_id: str = Field(sa_column=_association())
     received_at: datetime = moment()
 

@@ -97,6 +97,10 @@ class Project(SQLModel, table=True):
         default=Priority.NORMAL, max_length=16, sa_column_kwargs={"server_default": Priority.NORMAL}
     )
     """Of its transfers, where nobody says otherwise."""
+    keep_originals_days: int | None = None
+    """Days after the verified delivery until its studies' originals are removed; None: never."""
+    keep_copies_days: int | None = Field(default=7, sa_column_kwargs={"server_default": "7"})
+    """The same of its de-identified copies."""
     state: str = Field(default=ProjectState.ACTIVE, max_length=16)
     created_at: datetime = moment()
 

@@ -7,12 +7,21 @@ from sqlalchemy import Column, ForeignKey, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from shared.ledger.columns import BigId, Document, reference, row_id
-from shared.ledger.states import ENDED, IN_FLIGHT, DeliveryState, RecallState, TransferState
+from shared.ledger.states import (
+    ENDED,
+    IN_FLIGHT,
+    DeliveryState,
+    Keeping,
+    RecallState,
+    TransferState,
+)
 from shared.ledger.tables.base import moment
 from shared.priority import Priority
 
 IN_FORCE = text("state NOT IN ({})".format(", ".join(f"'{state}'" for state in sorted(ENDED))))
 _VERIFYING = text(f"state = '{TransferState.VERIFYING}'")
+_COPIES = text("copies_evicted_at IS NULL")
+_LEAVING = text(f"copy_keeping = '{Keeping.LEAVING}'")
 _TROUBLED = text("reason IS NOT NULL")
 _IN_FLIGHT = text("state IN ({})".format(", ".join(f"'{state}'" for state in sorted(IN_FLIGHT))))
 
@@ -36,6 +45,7 @@ class Transfer(SQLModel, table=True):
             postgresql_where=_VERIFYING,
             sqlite_where=_VERIFYING,
         ),
+        Index("ix_transfer_copies", "id", postgresql_where=_COPIES, sqlite_where=_COPIES),
     )
 
     id: int | None = Field(default=None, sa_column=row_id())
@@ -76,6 +86,8 @@ class Transfer(SQLModel, table=True):
     rule_id: int | None = Field(default=None, sa_column=reference("routing_rule.id", nullable=True))
     requested_at: datetime = moment()
     changed_at: datetime = moment()
+    copies_evicted_at: datetime | None = moment(nullable=True)
+    """When the last of its de-identified copies was removed; None while there may be some."""
 
 
 class Delivery(SQLModel, table=True):
@@ -96,6 +108,7 @@ class Delivery(SQLModel, table=True):
             postgresql_where=_IN_FLIGHT,
             sqlite_where=_IN_FLIGHT,
         ),
+        Index("ix_delivery_leaving", "id", postgresql_where=_LEAVING, sqlite_where=_LEAVING),
     )
 
     id: int | None = Field(default=None, sa_column=row_id())
@@ -108,6 +121,10 @@ class Delivery(SQLModel, table=True):
     released_sop_uid: str | None = Field(default=None, max_length=64)
     released_key: str | None = Field(default=None, max_length=300)
     """The de-identified copy in the spool."""
+    copy_keeping: str = Field(
+        default=Keeping.HERE, max_length=8, sa_column_kwargs={"server_default": Keeping.HERE}
+    )
+    """Whether that copy is there still, once it has been made."""
     attempts: int = 0
     """How often sending was tried."""
     reason: str | None = Field(default=None, max_length=32)

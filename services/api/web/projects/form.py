@@ -29,10 +29,11 @@ from shared.schemes import Scheme
 _NEW = ("code", "number", "date_shift_days", "identifier_scheme")
 _BOTH = (
     "title", "principal_investigator", "rek_number", "rek_start", "rek_end", "participant_pattern",
-    "events", "sites", "destination_id", "priority", "state",
+    "events", "sites", "destination_id", "priority", "state", "keep_originals_days",
+    "keep_copies_days",
 )  # fmt: skip
 _OR_NONE = ("number", "date_shift_days", "rek_start", "rek_end", "participant_pattern",
-            "destination_id")  # fmt: skip
+            "destination_id", "keep_originals_days", "keep_copies_days")  # fmt: skip
 
 
 async def show_new_project(request: Request, runtime: RuntimeDep) -> HTMLResponse:
@@ -44,6 +45,7 @@ async def show_new_project(request: Request, runtime: RuntimeDep) -> HTMLRespons
         "state": ProjectState.ACTIVE.value,
         "priority": Priority.NORMAL.value,
         "identifier_scheme": Scheme.KEYED.value,
+        "keep_copies_days": ProjectCreate.model_fields["keep_copies_days"].default,
     }
     return await _form(request, runtime, Form(values))
 
