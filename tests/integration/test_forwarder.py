@@ -279,7 +279,7 @@ async def test_what_the_pacs_takes_in_no_form_fails_with_a_reason(
         ("failed", Reason.SYNTAX_REFUSED, "CT Image Storage in Explicit VR Little Endian")
     }
     assert pacs.got == []
-    (warning,) = [entry for entry in logs if entry["log_level"] == "warning"]
+    (warning,) = [entry for entry in logs if entry["event"] == "not delivered"]
     assert (warning["destination"], warning["images"]) == (1, len(deliveries))
 
 
