@@ -175,7 +175,7 @@ class Receiver:
     def stored(self, _association_id: str, key: str) -> None:
         self._keys.append(key)
 
-    def closed(self, association_id: str) -> None:
+    def closed(self, association_id: str, _priority: object = None) -> None:
         self.ended.append(association_id)
 
     def refuse(self, caller: Caller, rejection: Rejection) -> None:
