@@ -136,6 +136,30 @@ async def test_whoever_was_taken_over_changes_nothing(any_runtime: Runtime) -> N
     assert caught.value.reason is Reason.DATABASE_AWAY
 
 
+async def test_a_key_that_is_given_back_at_this_moment_is_still_worked_on(
+    any_runtime: Runtime, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first was refused between two statements of the second: it is told to come again."""
+    await post(client, "/destinations", destination("one"))
+    taken, mine = repeating.insert_or, _answered.delete()
+
+    class Conflict:
+        """An insert that finds the row there, which is gone right after."""
+
+        def __init__(self, statement: Any) -> None:
+            self.statement = statement
+
+        def values(self, **values: Any) -> "Conflict":
+            return Conflict(self.statement.values(**values))
+
+        def on_conflict_do_nothing(self, **_: Any) -> Any:
+            return mine.where(_answered.c.id == 0)
+
+    monkeypatch.setattr(repeating, "insert_or", lambda *given: Conflict(taken(*given)))
+    answer = await post(client, "/destinations", destination("two"), "k-2")
+    assert answer.status_code == 409 and "still worked on" in answer.json()["title"]
+
+
 async def test_keys_are_kept_for_a_day(any_runtime: Runtime, client: httpx.AsyncClient) -> None:
     for number in (1, 2):
         await post(client, "/destinations", destination(f"pacs {number}"), f"k-{number}")

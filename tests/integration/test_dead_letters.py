@@ -1,5 +1,6 @@
 """What people make of messages that nobody could handle."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -7,6 +8,7 @@ from playwright.async_api import expect
 from sqlalchemy import select
 
 from services.api.consumer import DeadConsumer
+from services.api.dead_letters import service
 from shared.bus import CLASSIFIER_TRANSFERS, Message, Outcome
 from shared.errors import Reason, Retry
 from shared.events import DeadLettered, Envelope, TransferRequested
@@ -81,6 +83,20 @@ async def test_while_the_broker_is_away_it_stays(
     await api("POST", "/dead-letters/1/retry", 503)
     assert (await api("GET", "/dead-letters/1", 200))["state"] == "open"
     assert await actions(any_runtime) == []
+
+
+async def test_a_broker_that_is_slow_does_not_keep_it_locked(
+    any_runtime: Runtime, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bury(any_runtime)
+
+    async def slow(*_: object, **__: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(service, "_PATIENCE", 0.1)
+    monkeypatch.setattr(any_runtime.bus, "publish", slow)
+    await api("POST", "/dead-letters/1/retry", 503)
+    assert (await api("GET", "/dead-letters/1", 200))["state"] == "open"
 
 
 @pytest.mark.parametrize(

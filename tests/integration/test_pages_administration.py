@@ -205,3 +205,12 @@ async def test_others_do_not(site: Site, path: str) -> None:
     answer = await owner.get(f"/administration{path}", headers={"accept": "text/html"})
     assert answer.status_code == 403
     assert "This is for" in answer.text and "<html" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/administration/dead-letters", "/administration/quarantine", "/transfers", "/studies"]
+)
+async def test_a_place_in_a_list_that_can_not_be_is_refused(site: Site, path: str) -> None:
+    page = await site.open("data-manager" if path in ("/transfers", "/studies") else "operator")
+    answer = await page.goto(f"{path}?after=99999999999999999999")
+    assert answer is not None and answer.status == 422

@@ -320,3 +320,11 @@ async def test_a_form_that_is_none_of_ours_is_refused(site: Site, draft: str) ->
     form = {"draft": draft, "press": "save", "seen": ""}
     answer = await owner.post(PATH, data=form)
     assert answer.status_code == 422
+
+
+async def test_a_draft_that_is_too_long_is_refused_before_it_is_read(site: Site) -> None:
+    page = await site.open("owner", PATH)
+    token = await page.locator("input[name=form_token]").first.input_value()
+    form = {"form_token": token, "press": "save", "draft": "x" * 100_001}
+    answer = await page.request.post(PATH, form=form)
+    assert answer.status == 422 and "100,000" in await answer.text()
