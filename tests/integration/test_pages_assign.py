@@ -244,3 +244,22 @@ async def test_a_tab_that_is_looked_at_again_catches_up(site: Site) -> None:
         }"""
     )
     await expect(page.locator("tbody tr")).to_have_count(1)
+
+
+async def test_what_is_chosen_before_the_script_has_come_counts(site: Site) -> None:
+    await site.root("PATCH", "/projects/AAA", 200, {
+        "participant_pattern": "AAA_{n:3}", "events": ["baseline", "follow-up"]})  # fmt: skip
+    await site.study(1)
+    page = await site.open("data-manager", "/assign")
+    came = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await came.wait()
+        await route.continue_()
+
+    await page.route("**/*.js", late)
+    await page.goto("/assign/choose?study=1&project=AAA", wait_until="commit")
+    await expect(page.locator("#check .bad")).to_have_count(1)
+    await page.select_option("#f-event", "follow-up")
+    came.set()
+    await expect(page.locator("#check .good")).to_contain_text("follow-up")

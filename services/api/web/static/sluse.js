@@ -89,3 +89,13 @@ document.addEventListener("click", (event) => {
 document.addEventListener("htmx:load", (event) => {
   for (const part of event.detail.elt.querySelectorAll("[data-scriptless]")) part.hidden = true;
 });
+
+// What was filled in before this came, or by the browser on its own, is looked at now.
+const isTouched = (field) => field.type === "checkbox" ? field.checked !== field.defaultChecked
+  : field.options ? !([...field.options].find((one) => one.defaultSelected) ?? field.options[0])?.selected
+    : field.value !== field.defaultValue;
+document.addEventListener("DOMContentLoaded", () => {
+  for (const form of document.querySelectorAll("form[data-catch-up]")) {
+    if ([...form.elements].some(isTouched)) form.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+});
