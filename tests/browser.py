@@ -8,7 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from axe_playwright_python.base import AXE_FILE_PATH
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+# Three browsers share two cores: what is awaited may take its time.
+expect.set_options(timeout=20_000)
 
 SHOTS = Path(os.environ.get("SLUSE_SCREENSHOTS", "build/screenshots"))
 """Where screenshots go: build output, for people to look at."""

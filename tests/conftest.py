@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
 from shared.runtime import Runtime, open_runtime
 from shared.settings import Settings, embedded
@@ -17,6 +18,15 @@ from tests.servers.rabbitmq import RabbitMq, rabbitmq
 # The same examples every time: what fails, fails for everybody.
 hypothesis.settings.register_profile("sluse", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("sluse")
+# As services log: what structlog does on its own draws each traceback for seconds, with all values.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
 
 
 def _root(config: pytest.Config) -> Path:

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from shared import telemetry
@@ -257,6 +258,10 @@ def install(app: FastAPI, page: Callable[[Request, Problem], Response | None]) -
         problem = Problem(status=503, title=error.reason.in_words)
         return told(request, problem, {"Retry-After": _RETRY_AFTER})
 
+    async def on_leaving(_request: Request, _error: Exception) -> Response:
+        # A page asks anew at each change and gives up what it asked before: nobody hears this.
+        return Response(status_code=400)
+
     async def on_bug(request: Request, error: Exception) -> Response:
         log.error("request failed", exc_info=error)
         problem = Problem(status=500, title="Something went wrong here; it has been logged.")
@@ -266,4 +271,5 @@ def install(app: FastAPI, page: Callable[[Request, Problem], Response | None]) -
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(Retry, on_retry)
+    app.add_exception_handler(ClientDisconnect, on_leaving)
     app.add_exception_handler(Exception, on_bug)

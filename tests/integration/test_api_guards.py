@@ -1,11 +1,13 @@
 """What the API keeps out, how it says no, and how it is documented."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
 import httpx
 import pytest
+import structlog
 
+from services.api.app import create_app
 from shared.errors import Reason, Retry
 from shared.runtime import Runtime
 from tests.integration.test_api_fixtures import Api
@@ -44,6 +46,28 @@ async def test_a_body_that_is_no_json_is_a_problem(client: httpx.AsyncClient) ->
     )
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_page_that_gives_up_its_question_is_no_error(runtime: Runtime) -> None:
+    sent: list[str] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message["type"])
+
+    form = (b"content-type", b"application/x-www-form-urlencoded")
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "scheme": "http",
+        "path": "/rules/new", "raw_path": b"/rules/new", "query_string": b"", "root_path": "",
+        "headers": [(b"host", b"localhost"), form], "client": ("127.0.0.1", 1),
+        "server": ("localhost", 80), "state": {},
+    }  # fmt: skip
+    with structlog.testing.capture_logs() as logs:
+        await create_app(runtime)(scope, receive, send)
+    assert sent[0] == "http.response.start"
+    assert [one for one in logs if one["log_level"] == "error"] == []
 
 
 async def test_an_unknown_path_is_a_problem(client: httpx.AsyncClient) -> None:
