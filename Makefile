@@ -4,11 +4,15 @@ VENV   ?= .venv
 DATA   ?= data
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test run lint bench-deid bench-classify bench-ledger bench-dimse client lock clean
+NIGHTS ?= 3
+SEED   ?= 1
+
+.PHONY: help demo test chaos run lint bench-deid bench-classify bench-ledger bench-dimse client lock clean
 
 help:
 	@echo "make demo   three studies' journey through the lock, on this machine, in a minute"
 	@echo "make test   install what the tests need and run them"
+	@echo "make chaos  kill and cut everything while images come in (NIGHTS=3 nights, from SEED=1)"
 	@echo "make run    start Sluse for real use (DATA=data, Ctrl-C stops it)"
 	@echo "make lint   ruff, mypy, import contracts"
 	@echo "make bench-deid   the de-identification engine beside cp and its peers"
@@ -30,6 +34,10 @@ $(VENV)/.dev: requirements/dev.lock pyproject.toml
 
 demo: $(VENV)/.run
 	@$(BIN)/python -m demo
+
+chaos: $(VENV)/.dev
+	@bash scripts/system-parts.sh
+	@CHAOS_NIGHTS=$(NIGHTS) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos -v
 
 run: $(VENV)/.run
 	@$(BIN)/sluse up --data $(DATA)

@@ -12,12 +12,14 @@ import typer
 from pydantic import ValidationError
 
 from services import SERVICES, standalone
-from shared import telemetry
+from shared import faults, telemetry
 from shared.errors import Retry, StartError
 from shared.ledger import Ledger
 from shared.ledger.schema import migrate
 from shared.runtime import Runtime, open_runtime
 from shared.settings import Settings
+
+log = telemetry.logger("running")
 
 _LAST_WORDS = 1.0  # seconds for what is left when the services have ended
 
@@ -142,6 +144,9 @@ async def _serve(service: str, runtime: Runtime, stop: asyncio.Event) -> None:
 
 def _start(settings: Settings, services: tuple[str, ...], **how: Any) -> None:
     telemetry.configure_logging(settings)
+    if settings.fault:
+        log.critical("this process will end itself: SLUSE_FAULT is set, which is for tests only")
+        faults.arm(settings.fault)
     try:
         asyncio.run(_run(settings, services, **how))
     except* KeyboardInterrupt:  # before there was anything to stop

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.faults import FAULT
 from shared.identity import AE_TITLE, MasterKey
 from shared.watermarks import Mark, Watermark
 
@@ -336,6 +337,11 @@ class Settings(BaseSettings):
         0, description="Port of /metrics for services without HTTP of their own; 0: none."
     )
     log_format: str = Field("json", pattern="^(json|text)$", description="`json` or `text`.")
+    fault: str | None = Field(
+        None, pattern=FAULT,
+        description="For tests of faults, never for real use: `point:number` ends the process when "
+        "it passes a point of shared/faults.py for the number-th time.",
+    )  # fmt: skip
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Log level.")
 
     @model_validator(mode="after")

@@ -349,6 +349,13 @@ class Spool:
             folder.rmdir()
         return True
 
+    def is_untouched(self, association_id: str, since: float) -> bool:
+        """Whether nothing came into an inbox folder, and nothing left it, since then (epoch)."""
+        try:
+            return self._association_folder(association_id).stat().st_mtime < since
+        except FileNotFoundError:
+            return False
+
     def write_series_facts(self, study_uid: str, series_uid: str, facts: dict[str, object]) -> None:
         """Write the series JSON of the 2019 design beside the series' folder."""
         folder = self._series_folder(study_uid, series_uid)

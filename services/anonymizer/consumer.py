@@ -16,6 +16,7 @@ from shared.batch import Asked
 from shared.bus import ANONYMIZER_ASSIGNED, Message, Outcome
 from shared.errors import Reason
 from shared.events import InstanceAnonymized, InstanceAssigned, InstanceHeld
+from shared.faults import Point, reach
 from shared.identity import MasterKey
 from shared.ledger import Ledger
 from shared.ledger.deliveries import Waiting, lock_batch, postpone
@@ -50,12 +51,15 @@ class AssignedConsumer:
         async with self._ledger.reading() as connection:
             work, made_before = await load(connection, asked.ids, self._master_key)
         done = await self._pool.do([one.job for one in work])
+        reach(Point.ANONYMIZER_WRITTEN)
         went = self._sort(zip(work, done, strict=True), asked)
         async with self._ledger.transaction() as connection:
             await lock_batch(connection, [one.job.delivery_id for one in work])
             await results.note_written(connection, went.written, self._settings)
             await results.note_held(connection, went.held)
             await postpone(connection, went.waiting, self._settings)
+            reach(Point.ANONYMIZER_NOTED)
+        reach(Point.ANONYMIZER_COMMITTED)
         written = [one.place for one in went.written]
         asked.announce(outcome, InstanceAnonymized, written + made_before)
         asked.announce(outcome, InstanceHeld, [one.place for one, _ in went.held])

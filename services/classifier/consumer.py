@@ -20,6 +20,7 @@ from shared.bus import CLASSIFIER_RECEIVED, CLASSIFIER_TRANSFERS, Message, Outco
 from shared.clock import now
 from shared.errors import Reason
 from shared.events import AssociationClosed, InstanceAssigned, InstanceReceived, TransferRequested
+from shared.faults import Point, reach
 from shared.identity import MasterKey
 from shared.ledger import Ledger
 from shared.ledger.recalling import startable
@@ -63,6 +64,7 @@ class ReceivedConsumer:
             if isinstance(message.event, AssociationClosed)
         }
         arrivals, unusable, senders = await asyncio.to_thread(self._look, keys, closed)
+        reach(Point.CLASSIFIER_EXAMINED)
         async with self._ledger.transaction() as connection:
             await record_senders(connection, senders)
             catalogue = Catalogue(connection, self._spool, senders, self._classifier)
@@ -72,8 +74,11 @@ class ReceivedConsumer:
             assigned = await assign_arrived(connection, recorded, self._patience, self._master_key)
             # While the studies are locked: a lower count never replaces a higher one.
             await asyncio.to_thread(self._write_facts, recorded)
+            reach(Point.CLASSIFIER_RECORDED)
+        reach(Point.CLASSIFIER_COMMITTED)
         publish(outcome, assigned, because=batch[0])
         await asyncio.to_thread(self._clear, keys, senders)
+        reach(Point.CLASSIFIER_CLEARED)
         self._tell(recorded, unusable)
 
     async def give_up(self, message: Message, reason: Reason) -> None:
@@ -168,6 +173,8 @@ class TransferConsumer:
             await lock_studies(connection, by_id)
             ready = await startable(connection, by_id)
             assigned = await assign(connection, ready, patience=self._patience)
+            reach(Point.CLASSIFIER_EXPANDED)
+        reach(Point.CLASSIFIER_ASSIGNED)
         publish(outcome, assigned, because=batch[0])
         log.info("transfers expanded", transfers=sorted(by_id))
 

@@ -39,7 +39,7 @@ from shared.ledger.states import IN_FLIGHT, DeliveryState, TransferState
 from shared.ledger.tables import Delivery, Transfer, core
 from shared.priority import Priority
 from shared.settings import Settings
-from shared.spool import Spool
+from shared.spool import Association, Spool
 
 log = telemetry.logger("reconciler")
 
@@ -47,7 +47,7 @@ AT_MOST = 10_000
 """Instances nudged in one round and step, so that a round stays short."""
 _NEXT = 1.0  # seconds until the next round while there is more to nudge
 _LONGEST_WAIT = 3600.0  # seconds between nudges of the same delivery
-_ABANDONED = 24 * 3600.0  # age of temporary files that belong to nobody, seconds
+_ABANDONED = 24 * 3600.0  # age of files and associations that belong to nobody, seconds
 
 _delivery, _transfer = core(Delivery), core(Transfer)
 
@@ -142,11 +142,24 @@ class Reconciler:
             keys = self._spool.waiting_files(association_id, older_than)
             if keys:
                 events += received_events(self._spool, keys[:AT_MOST])
-            elif sender and sender.closed_at and sender.closed_at.timestamp() < older_than:
+            elif sender is None or sender.closed_at is None:
+                self._end_abandoned(association_id, sender)
+            elif sender.closed_at.timestamp() < older_than:
                 events.append(AssociationClosed(association_id=association_id, priority=priority))
             if len(events) > AT_MOST:
                 break
         return events
+
+    def _end_abandoned(self, association_id: str, sender: Association | None) -> None:
+        """Note the end of an association whose receiver was killed before it could."""
+        if not self._spool.is_untouched(association_id, time.time() - _ABANDONED):
+            return  # it may go on
+        log.warning("abandoned association ended", association=association_id)
+        if sender is None:
+            self._spool.forget_association(association_id)
+        else:
+            ended = sender.model_copy(update={"closed_at": now()})
+            self._spool.write_association(association_id, ended)
 
     async def _forgotten_transfers(self, patience: float) -> list[Event]:
         async with self._ledger.reading() as connection:

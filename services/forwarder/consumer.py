@@ -16,6 +16,7 @@ from shared.bus import FORWARDER_ANONYMIZED, Message, Outcome
 from shared.clock import now
 from shared.errors import Reason
 from shared.events import InstanceAnonymized, InstanceFailed, InstanceForwarded
+from shared.faults import Point, reach
 from shared.ledger import Connection, Ledger
 from shared.ledger.deleting import again
 from shared.ledger.deliveries import Waiting, lock_batch, may_be_sent, move, postpone
@@ -46,10 +47,12 @@ class AnonymizedConsumer:
         asked = Asked(batch, InstanceAnonymized)
         async with self._ledger.transaction() as connection:
             work = await self._take(connection, asked.ids)
+        reach(Point.FORWARDER_TAKEN)
         closed = [(one, _CLOSED) for one in work if one.peer and one.closed_for]
         answered = closed + await self._destinations.send(
             [one for one in work if not one.closed_for]
         )
+        reach(Point.FORWARDER_SENT)
         sent, failed, waiting, lost = _sorted(answered)
         async with self._ledger.transaction() as connection:
             await lock_batch(connection, [one.id for one in work])
@@ -74,6 +77,8 @@ class AnonymizedConsumer:
                 self._settings,
             )
             await settle(connection, {one.transfer_id for one, _ in sent + failed})
+            reach(Point.FORWARDER_NOTED)
+        reach(Point.FORWARDER_COMMITTED)
         asked.announce(outcome, InstanceForwarded, [one.place for one, _ in sent])
         asked.announce(outcome, InstanceFailed, [one.place for one, _ in failed])
         for one, _ in waiting:

@@ -8,6 +8,7 @@ from shared.announcing import received_events
 from shared.bus import Bus
 from shared.errors import Retry
 from shared.events import BATCH, AssociationClosed, Event
+from shared.faults import Point, reach
 from shared.priority import Priority
 from shared.spool import Spool
 
@@ -80,6 +81,7 @@ class Announcer:
             await self._bus.publish(
                 [*events, *further], producer="receiver", correlation_id=association_id
             )
+            reach(Point.RECEIVER_ANNOUNCED)
         except Retry as error:
             log.warning(
                 "arrivals not announced; the reconciler will find them",

@@ -7,6 +7,7 @@ file's meta information; what the data set says of itself is the classifier's bu
 import struct
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 from services.receiver.announcer import Announcer
@@ -22,6 +23,7 @@ from shared.dimse.messages import (
     Answer,
 )
 from shared.errors import Reason, Retry
+from shared.faults import Point, reach
 from shared.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_usable_uid
 from shared.pressure import Pressure
 from shared.settings import Durability
@@ -81,6 +83,8 @@ class Intake:
         """Note how the association ended. What it brought before it broke off is kept and used."""
         telemetry.ASSOCIATIONS.labels("released" if completed else "aborted").inc()
         if self._count == 0:
+            with suppress(OSError):  # the reconciler finds it
+                self._spool.forget_association(self.id)
             return
         log.info("association ended", association=self.id, images=self._count, completed=completed)
         ended = self._sender.model_copy(update={"closed_at": now(), "completed": completed})
@@ -88,6 +92,7 @@ class Intake:
             self._spool.write_association(self.id, ended)
         except Retry as error:
             log.error("end of association not noted", association=self.id, reason=error.reason)
+        reach(Point.RECEIVER_ENDED)
         self._announcer.closed(self.id, self._sender.priority)
 
 
@@ -110,11 +115,13 @@ class _Image:
 
     def finish(self) -> Answer | None:
         if self._refused is None:
+            reach(Point.RECEIVER_WRITTEN)
             try:
                 self._file.keep()
             except Retry as error:
                 self._refused = self._intake.refuse(error)
             else:
+                reach(Point.RECEIVER_KEPT)
                 return self._intake.stored(self._key, self._file.size - self._head)
         return self._refused.finish()
 

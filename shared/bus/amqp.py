@@ -24,6 +24,7 @@ from shared.bus.topology import API_DEAD, QUEUES, Queue
 from shared.bus.turns import Turns
 from shared.errors import Reason, Retry
 from shared.events import DeadLettered, Envelope, Event
+from shared.faults import Point, reach
 from shared.settings import Settings
 
 log = telemetry.logger("bus")
@@ -296,7 +297,9 @@ class AmqpBus:
         outcome = await handle_bodies(
             consumer, [one.body for one in batch], self._settings.max_attempts
         )
+        reach(Point.BUS_HANDLED)
         await self._send_outcome(consumer, outcome)
+        reach(Point.BUS_PUBLISHED)
         async with asyncio.timeout(ACK_TIMEOUT):
             # Everything up to here on this channel is in this batch or acknowledged already.
             await batch[-1].ack(multiple=True)

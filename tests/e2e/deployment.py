@@ -30,9 +30,10 @@ class Deployment:
             name: value for name, value in os.environ.items() if not name.startswith("SLUSE_")
         }
         knobs = {"log_level": "DEBUG", "workers": 1, "patience": 2} | knobs
+        self.master_key = MasterKey.generate()
         self._configure(
             database_url=postgres_url, bus_url=amqp_url, spool_url=self.spool.as_uri(),
-            master_key=MasterKey.generate(), dicom_host="127.0.0.1", dicom_port=self.dicom_port,
+            master_key=self.master_key, dicom_host="127.0.0.1", dicom_port=self.dicom_port,
             http_port=self.http_port, retry_delays="[0.5, 1]", ae_refresh=0.2,
             reconcile_every=0.5, association_idle=1, verify_after=0.5, **knobs,
         )  # fmt: skip
@@ -58,15 +59,31 @@ class Deployment:
         """Wait until all services do their work."""
         wait_for(self._ready, "the services")
 
-    def start(self, service: str) -> None:
-        """Start one service."""
-        extra = {}
+    def answers(self) -> bool:
+        """Whether the API does."""
+        try:
+            return self.client.get("/pipeline").is_success
+        except httpx.TransportError:
+            return False
+
+    def start(self, service: str, **knobs: object) -> None:
+        """Start one service, with knobs of its own; `forwarder#2` is one more forwarder."""
         if service in self.metrics_ports:
-            extra["SLUSE_METRICS_PORT"] = str(self.metrics_ports[service])
+            knobs["metrics_port"] = self.metrics_ports[service]
         with self.log(service).open("ab") as log:
             self._processes[service] = subprocess.Popen(
-                [_SLUSE, service], stdout=log, stderr=log, env=self._environment | extra
-            )
+                [_SLUSE, service.partition("#")[0]], stdout=log, stderr=log,
+                env=self._environment | _variables(knobs),
+            )  # fmt: skip
+
+    def death_of(self, service: str, seconds: float) -> int | None:
+        """The exit code of a service that ends by itself; None when it does not in that time."""
+        try:
+            code = self._processes[service].wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        del self._processes[service]
+        return code
 
     def stop(self, service: str, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop one service; its exit code."""
@@ -156,7 +173,7 @@ class Deployment:
         return found
 
     def _configure(self, **knobs: object) -> None:
-        self._environment |= {f"SLUSE_{k.upper()}": str(v) for k, v in knobs.items()}
+        self._environment |= _variables(knobs)
 
     def _ready(self) -> bool:
         for service, process in self._processes.items():
@@ -164,7 +181,9 @@ class Deployment:
                 raise AssertionError(f"{service} ended:\n{self.log(service).read_text()[-3000:]}")
         listening = "listening" in self.log("receiver").read_text()
         connected = all("broker connected" in text for text in self.logs().values())
-        try:
-            return listening and connected and self.client.get("/pipeline").is_success
-        except httpx.TransportError:
-            return False
+        return listening and connected and self.answers()
+
+
+def _variables(knobs: dict[str, object]) -> dict[str, str]:
+    """Knobs as the environment has them."""
+    return {f"SLUSE_{name.upper()}": str(value) for name, value in knobs.items()}

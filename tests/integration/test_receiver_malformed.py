@@ -329,12 +329,15 @@ def test_an_end_within_a_data_set_keeps_the_earlier_images(
 
 
 def test_a_release_within_a_data_set_leaves_nothing_of_it(scp: Receiver) -> None:
+    before = scp.spool.waiting_associations()
     with RawPeer(scp.port) as peer:
         peer.associate()
         peer.say(3, store_command())
         peer.say(0, bytes(1000))
+        until(lambda: scp.spool.waiting_associations() != before, "the file to be begun")
         peer.release()
     assert scp.files == []
+    until(lambda: scp.spool.waiting_associations() == before, "the association's note to go")
 
 
 def test_a_release_between_two_data_sets_leaves_the_first_only(scp: Receiver) -> None:

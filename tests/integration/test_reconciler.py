@@ -76,6 +76,35 @@ async def test_an_empty_inbox_folder_whose_end_was_not_heard_is_cleared(
     assert any_runtime.spool.waiting_associations() == []
 
 
+@pytest.mark.parametrize("noted", [True, False], ids=["open", "unnamed"])
+async def test_an_association_whose_receiver_was_killed_ends_at_last(
+    any_runtime: Runtime, reconciler: Reconciler, noted: bool
+) -> None:
+    spool = any_runtime.spool
+    keys = arrive(any_runtime, Maker(1, size=16).ct(1).instances)
+    association_id = spool.association_of(keys[0])
+    spool.discard(keys)
+    sender = spool.read_association(association_id)
+    assert sender is not None
+    still_open = sender.model_copy(update={"closed_at": None, "completed": False})
+    spool.write_association(association_id, still_open)
+    folder = spool.path(keys[0]).parent
+    if not noted:
+        (folder / "association.json").unlink()
+    await reconciler.reconcile(patience=0)
+    assert spool.waiting_associations() == [association_id], "it may go on"
+    os.utime(folder, (1, 1))
+    await reconciler.reconcile(patience=0)
+    if noted:
+        ended = spool.read_association(association_id)
+        assert ended is not None and ended.closed_at is not None and not ended.completed
+        await reconciler.reconcile(patience=0)
+        await handle(
+            received_consumer(any_runtime), AssociationClosed(association_id=association_id)
+        )
+    assert spool.waiting_associations() == []
+
+
 async def test_a_request_that_nobody_heard_is_repeated(
     any_runtime: Runtime, reconciler: Reconciler
 ) -> None:
