@@ -13,7 +13,7 @@ from tests.servers.rabbitmq import RabbitMq
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Seeds: one in the suite, as many as `make chaos` is asked for, or the one to be replayed."""
+    """Seeds: the first in the suite, as many as `make chaos` is asked for, or those to replay."""
     if "seed" in metafunc.fixturenames:
         first = int(os.environ.get("CHAOS_SEED", "1"))
         nights = int(os.environ.get("CHAOS_NIGHTS", "1"))

@@ -5,12 +5,15 @@ services' own timing differs.
 """
 
 import json
+import os
 import random
 import signal
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from demo.phantoms import Maker
 from shared.faults import Point
@@ -21,6 +24,10 @@ from tests.helpers import part10
 from tests.rawpeer import RawPeer, store_command
 from tests.servers.common import wait_for
 from tests.servers.proxy import Proxy
+
+pytestmark = pytest.mark.skipif(
+    "CHAOS_NIGHTS" not in os.environ, reason="nights are for `make chaos`"
+)
 
 STUDIES, IMAGES, FAULTS = 4, 40, 14
 REPORTS = Path("build/chaos")

@@ -90,7 +90,7 @@ class Deployment:
         process = self._processes.pop(service)
         process.send_signal(how)
         try:
-            return process.wait(20)
+            return process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             raise AssertionError(
