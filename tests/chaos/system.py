@@ -38,7 +38,7 @@ class System(Deployment):
             folder,
             _through(amqp_url, self.to_broker),
             _through(postgres_url, self.to_database),
-            network_timeout=5, bus_heartbeat=5, pacs_tls_check_host=True,
+            network_timeout=5, bus_heartbeat=5,
         )  # fmt: skip
 
     def set_up(self) -> None:
